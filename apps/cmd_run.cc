@@ -1,0 +1,145 @@
+// apps/cmd_run.cc: `weir run`: flags -> job -> run -> exit code.
+#include <fmt/format.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include "apps/job_setup.h"
+#include "apps/progress.h"
+#include "apps/run_job.h"
+#include "apps/verbs.h"
+#include "engine/sink/stdout_sink.h"
+#include "engine/status_macros.h"
+
+namespace weir {
+namespace {
+
+// Takes SIGINT, SIGTERM and SIGHUP for a job: the first asks it to stop, the second ends the process at once, which costs
+// nothing but reading the last batch again. Block the signals (in the constructor) before any other thread is made.
+class SignalThread {
+ public:
+  SignalThread() {
+    sigemptyset(&signals_);
+    for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction action;
+      // nohup: what the parent had ignored stays ignored.
+      if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
+      sigaddset(&signals_, signal);
+    }
+    sigaddset(&signals_, SIGUSR1);  // ends the thread
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+    thread_ = std::thread([this] { Loop(); });
+  }
+  ~SignalThread() {
+    over_.store(true);
+    pthread_kill(thread_.native_handle(), SIGUSR1);
+    thread_.join();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  // From now on the first signal stops this job.
+  void Watch(Job* job) {
+    job_.store(job);
+    if (stopped_.load()) job->Stop();
+  }
+  bool stopped() const { return stopped_.load(); }
+
+ private:
+  void Loop() {
+    for (;;) {
+      int signal = 0;
+      if (sigwait(&signals_, &signal) != 0) continue;
+      if (over_.load()) return;
+      if (signal == SIGUSR1) continue;
+      Job* const job = job_.load();
+      if (stopped_.exchange(true) || job == nullptr) ::_exit(128 + signal);
+      job->Stop();
+    }
+  }
+
+  sigset_t signals_, before_;
+  std::atomic<Job*> job_{nullptr};
+  std::atomic<bool> stopped_{false}, over_{false};
+  std::thread thread_;
+};
+
+bool ShowsTable(const RunFlags& flags) {
+  return flags.row_format == RunFlags::Output::kTable ||
+         (flags.row_format == RunFlags::Output::kAuto && ::isatty(STDOUT_FILENO) == 1);
+}
+
+absl::StatusOr<std::unique_ptr<StdoutSink>> MakeStdout(const RunFlags& flags, const std::vector<Operator>& operators) {
+  StdoutSinkOptions options;
+  options.rows.format = ShowsTable(flags)                                        ? RowFormat::kTable
+                        : flags.row_format == RunFlags::Output::kCsv ? RowFormat::kCsv
+                                                                     : RowFormat::kJsonl;
+  options.rows.show = static_cast<size_t>(flags.show);
+  options.rows.terminal = ::isatty(STDOUT_FILENO) == 1;
+  const char* const no_color = std::getenv("NO_COLOR");
+  options.rows.color = options.rows.terminal && (no_color == nullptr || *no_color == '\0');
+  options.required = flags.output.empty();
+  return StdoutSink::Open(OutputColumns(flags, operators), options);
+}
+
+absl::StatusOr<std::unique_ptr<ResultsFile>> OpenResults(const RunFlags& flags, const std::vector<Operator>& operators) {
+  ResultsOptions options;
+  options.path = flags.output;
+  const std::vector<OperatorColumns> columns = OutputColumns(flags, operators);
+  for (size_t i = 0; i < operators.size(); ++i)
+    options.tables.push_back({operators[i].name, columns[i].table, columns[i].key, columns[i].value});
+  options.job = DescribeJob(flags);
+  options.reset = flags.reset;
+  options.durability_full = flags.durability_full;
+  return ResultsFile::Open(std::move(options));
+}
+
+}  // namespace
+
+absl::Status RunJob(const RunFlags& flags) {
+  SignalThread signals;
+  Job::Parts parts;
+  WEIR_ASSIGN_OR_RETURN(parts.operators, MakeOperators(flags));
+  WEIR_ASSIGN_OR_RETURN(parts.options, MakeJobOptions(flags));
+  WEIR_ASSIGN_OR_RETURN(const ColumnPlan plan, PlanColumns(parts.options, parts.operators));
+  // Paths are looked at before anything is created.
+  WEIR_RETURN_IF_ERROR(MakeProjectionPlan(plan.projection).status());
+  WEIR_ASSIGN_OR_RETURN(parts.source, MakeSource(flags, plan));
+  StdoutSink* out = nullptr;
+  if (flags.row_format != RunFlags::Output::kNone) {
+    WEIR_ASSIGN_OR_RETURN(std::unique_ptr<StdoutSink> sink, MakeStdout(flags, parts.operators));
+    out = sink.get();
+    parts.sinks.push_back(std::move(sink));
+  }
+  if (!flags.output.empty()) {
+    WEIR_ASSIGN_OR_RETURN(parts.results, OpenResults(flags, parts.operators));
+  }
+  Progress progress(flags);
+  // On one terminal a status line between the tables would only disturb.
+  const bool same_terminal = out != nullptr && ::isatty(STDOUT_FILENO) == 1 && flags.progress != RunFlags::Progress::kAlways;
+  if (!same_terminal) parts.on_batch = [&progress](const JobReport& report) { progress.Update(report); };
+  parts.on_notice = [&progress](const std::string& text) { progress.Note(text); };
+  WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<Job> job, Job::Create(std::move(parts)));
+  signals.Watch(job.get());
+  absl::Status status = job->Run();
+  progress.Clear();
+  if (out != nullptr) {
+    for (const std::string& notice : out->TakeNotices()) progress.Note(notice);
+    if (!status.ok() && out->closed_by_reader() && flags.output.empty()) status = absl::OkStatus();  // `| head` has seen enough
+  }
+  WEIR_RETURN_IF_ERROR(status);
+  if (!flags.quiet) fmt::print(stderr, "{}", Progress::Summary(job->report(), flags, signals.stopped()));
+  return absl::OkStatus();
+}
+
+int CmdRun(int argc, char** argv) {
+  int exit_code = 0;
+  const std::optional<RunFlags> flags = ReadRunFlags(argc, argv, exit_code);
+  if (!flags) return exit_code;
+  const absl::Status status = RunJob(*flags);
+  return status.ok() ? 0 : Fail(status);
+}
+
+}  // namespace weir

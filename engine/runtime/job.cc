@@ -1,0 +1,501 @@
+#include "engine/runtime/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+#include "absl/time/clock.h"
+#include "engine/runtime/commit_queue.h"
+#include "engine/runtime/worker_pool.h"
+#include "engine/status_macros.h"
+#include "engine/window/watermark.h"
+
+namespace weir {
+namespace {
+
+int64_t WallMs() { return absl::ToUnixMillis(absl::Now()); }
+
+void Add(const FateCounts& from, FateCounts& into, int64_t sign = 1) {
+  into.consumed += sign * from.consumed;
+  into.aggregated += sign * from.aggregated;
+  into.filtered += sign * from.filtered;
+  into.skipped += sign * from.skipped;
+  into.late += sign * from.late;
+  into.invalid += sign * from.invalid;
+  into.quarantined += sign * from.quarantined;
+  into.duplicates += sign * from.duplicates;
+  into.gap += sign * from.gap;
+}
+
+// The engine's side of a partition.
+struct Partition {
+  Partition(int64_t delay_ms, int64_t max_jump_ms) : tracker(delay_ms, max_jump_ms) {}
+  PartitionWatermark tracker;
+  FateCounts counts;            // since the job began
+  int64_t committed_next = 0;   // next offset when the last commit was made
+  absl::Time last_record;       // when it last had one
+  bool changed = false;         // since the last commit
+};
+
+}  // namespace
+
+class Job::Impl {
+ public:
+  explicit Impl(Parts parts)
+      : options_(std::move(parts.options)),
+        operators_(std::move(parts.operators)),
+        source_(std::move(parts.source)),
+        results_(std::move(parts.results)),
+        sinks_(std::move(parts.sinks)),
+        on_batch_(std::move(parts.on_batch)),
+        on_notice_(std::move(parts.on_notice)),
+        pool_(options_.workers) {}
+
+  absl::Status Open() {
+    WEIR_ASSIGN_OR_RETURN(ColumnPlan plan, PlanColumns(options_, operators_));
+    WEIR_ASSIGN_OR_RETURN(const std::shared_ptr<const ProjectionPlan> projection, MakeProjectionPlan(std::move(plan.projection)));
+    for (size_t i = 0; i < operators_.size(); ++i) {
+      stages_.push_back(operators_[i].make_stage({.spec = options_.window,
+                                                  .allowed_lateness_ms = options_.allowed_lateness_ms,
+                                                  .keep_state = results_ != nullptr,
+                                                  .columns = plan.columns[i]}));
+    }
+    for (int w = 0; w < pool_.size(); ++w) {
+      Worker& worker = workers_.emplace_back();
+      worker.projector = std::make_unique<Projector>(projection);
+    }
+    deltas_.resize(stages_.size());
+    for (size_t s = 0; s < stages_.size(); ++s)
+      for (int w = 0; w < pool_.size(); ++w) deltas_[s].push_back(stages_[s]->NewDelta());
+    WEIR_RETURN_IF_ERROR(Restore());
+    std::vector<PartitionPosition> resume;
+    for (const PartitionProgress& p : restored_) resume.push_back(p.position);
+    WEIR_RETURN_IF_ERROR(source_->Open(resume));
+    MeetPartitions();
+    return absl::OkStatus();
+  }
+
+  absl::Status Run() {
+    std::vector<Sink*> sinks;
+    if (results_ != nullptr) sinks.push_back(results_.get());
+    for (const auto& sink : sinks_) sinks.push_back(sink.get());
+    CommitQueue queue(sinks);
+    started_ = absl::Now();
+    idle_since_ = started_;
+    const absl::Time end = started_ + options_.run_for;
+    absl::Status status;
+    bool over = false;
+    while (!over) {
+      status = ReadBatch(end);
+      if (!status.ok()) break;  // what this batch had read is not committed, and is read again
+      const bool stopped = stop_.load();
+      const bool limit = options_.limit > 0 && report_.counts.consumed + batch_records_ >= options_.limit;
+      const bool ended = source_->ended() || limit || (!stopped && absl::Now() >= end);
+      over = ended || stopped;
+      auto commit = std::make_unique<Commit>();
+      const absl::Time reading_done = absl::Now();
+      DecideFates(*commit);
+      FoldBatch(*commit);
+      AdvanceWatermark();
+      CloseWindows(ended, *commit);
+      DescribePartitions(*commit);
+      if (!commit->empty()) {
+        ++report_.commits;
+        status = queue.Push(std::move(commit));
+        if (!status.ok()) break;
+      }
+      PassOn(queue);
+      if (batch_records_ > 0) report_.batch_time = absl::Now() - reading_done;
+      Report();
+    }
+    const absl::Status drained = queue.Drain();
+    if (status.ok()) status = drained;
+    PassOn(queue);
+    if (results_ != nullptr) {
+      const absl::Status closed = results_->Close();
+      if (status.ok()) status = closed;
+    }
+    for (const auto& sink : sinks_) {
+      const absl::Status closed = sink->Close();
+      if (status.ok()) status = closed;
+    }
+    report_.elapsed = absl::Now() - started_;
+    return status;
+  }
+
+  void Stop() {
+    stop_.store(true);
+    source_->Interrupt();
+  }
+
+  const JobReport& report() const { return report_; }
+
+ private:
+  struct Worker {
+    std::unique_ptr<Projector> projector;
+    Chunk chunk;
+  };
+
+  absl::Status Restore() {
+    if (results_ == nullptr) return absl::OkStatus();
+    const auto pane = [this](uint32_t op, int64_t number, std::string_view blob) {
+      return op < stages_.size() && stages_[op]->RestorePane(number, blob);
+    };
+    const auto window = [this](const ResultsFile::Restored::Window& w) {
+      stages_[w.op]->ResumeWindow(w.end_ms, w.revision, w.records);
+    };
+    WEIR_ASSIGN_OR_RETURN(ResultsFile::Restored restored, results_->Restore(options_.allowed_lateness_ms, pane, window));
+    restored_ = std::move(restored.partitions);
+    job_watermark_ = restored.job_watermark_ms;
+    for (const auto& stage : stages_) stage->Resume(job_watermark_);
+    return absl::OkStatus();
+  }
+
+  // Partitions that the source has found since last asked.
+  void MeetPartitions() {
+    const auto& states = source_->partitions();
+    while (partitions_.size() < states.size()) {
+      const PartitionPosition& position = states[partitions_.size()].position;
+      Partition& partition = partitions_.emplace_back(options_.watermark_delay_ms, options_.max_jump_ms);
+      partition.committed_next = position.next_offset;
+      partition.last_record = absl::Now();
+      for (const PartitionProgress& known : restored_) {
+        if (known.position.topic != position.topic || known.position.partition != position.partition) continue;
+        partition.counts = known.counts;
+        Add(known.counts, base_);
+        WEIR_CHECK(partition.tracker.Restore(known.tracker));
+        partition.committed_next = known.position.next_offset;
+      }
+      partition.changed = true;
+    }
+    MeetNames();
+  }
+
+  // Fills and projects chunks on all workers until the batch is full, its time is up, or nothing is left.
+  absl::Status ReadBatch(absl::Time end) {
+    const absl::Time begin = absl::Now();
+    BatchClock clock{.quarantine_after_ms = SaturatingAdd(absl::ToUnixMillis(begin), options_.max_future_ms)};
+    if (options_.time == TimeKind::kProcessing) {
+      const int64_t batch_ms = absl::ToInt64Milliseconds(options_.batch);
+      batch_time_ms_ = std::max(batch_time_ms_, FloorDiv(absl::ToUnixMillis(begin), batch_ms) * batch_ms);
+      if (job_watermark_ != kNoWatermark) batch_time_ms_ = std::max(batch_time_ms_, job_watermark_);
+      clock = {.quarantine_after_ms = kForever, .fixed_time_ms = batch_time_ms_};
+    }
+    batch_records_ = 0;
+    batch_bytes_ = 0;
+    chunks_used_ = 0;
+    bool full = false;
+    absl::Time deadline = std::min(end, begin + options_.batch);
+    absl::Status status;
+    std::mutex mutex;  // over the source and the bounds above
+    pool_.Run([&](int w) {
+      Worker& worker = workers_[w];
+      for (;;) {
+        ProjectedChunk* projected = nullptr;
+        std::shared_ptr<const std::vector<PartitionName>> names;
+        {
+          const std::lock_guard lock(mutex);
+          if (full || !status.ok()) return;
+          if (stop_.load(std::memory_order_relaxed)) {
+            full = true;
+            return;
+          }
+          int64_t records = INT64_MAX;
+          if (options_.batch_records > 0) records = options_.batch_records - batch_records_;
+          if (options_.limit > 0) records = std::min(records, options_.limit - report_.counts.consumed - batch_records_);
+          const size_t bytes = options_.batch_bytes > batch_bytes_ ? options_.batch_bytes - batch_bytes_ : 0;
+          if (records <= 0 || bytes == 0) {
+            full = true;
+            return;
+          }
+          worker.chunk.Clear();
+          status = source_->Poll({.max_records = records, .max_bytes = bytes, .deadline = deadline}, worker.chunk);
+          if (!status.ok()) return;
+          if (worker.chunk.records.empty()) {
+            if (source_->ended() || absl::Now() >= deadline) full = true;
+            continue;
+          }
+          const absl::Time now = absl::Now();
+          if (batch_records_ == 0) deadline = std::min(end, now + options_.batch);
+          if (now >= deadline) full = true;
+          batch_records_ += static_cast<int64_t>(worker.chunk.records.size());
+          for (const RawRecord& r : worker.chunk.records) batch_bytes_ += r.size;
+          if (chunks_used_ == chunks_.size()) chunks_.push_back(std::make_unique<ProjectedChunk>());
+          projected = chunks_[chunks_used_++].get();
+          MeetNames();  // a partition may have appeared with this very chunk
+          names = names_;
+        }
+        projected->Clear();
+        projected->partitions = std::move(names);
+        worker.projector->Project(worker.chunk, clock, *projected);
+      }
+    });
+    MeetPartitions();
+    return status;
+  }
+
+  // Names are read by workers while a Poll may find partitions: a longer list is a new list.
+  void MeetNames() {
+    const auto& states = source_->partitions();
+    if (names_->size() == states.size()) return;
+    auto longer = std::make_shared<std::vector<PartitionName>>(*names_);
+    for (size_t i = longer->size(); i < states.size(); ++i)
+      longer->push_back({states[i].position.topic, states[i].position.partition});
+    names_ = std::move(longer);
+  }
+
+  // Lateness is decided here, in offset order for each partition: the one part of the way that cannot be split.
+  void DecideFates(Commit& commit) {
+    const bool processing = options_.time == TimeKind::kProcessing;
+    const absl::Time now = absl::Now();
+    int64_t pane = 0, pane_start = 0, pane_end = INT64_MIN;  // of the last record
+    for (size_t k = 0; k < chunks_used_; ++k) {
+      ProjectedChunk& chunk = *chunks_[k];
+      for (uint32_t row = 0; row < chunk.records.size(); ++row) {
+        const ProjectedChunk::Record& record = chunk.records[row];
+        Partition& partition = partitions_[record.partition];
+        FateCounts& counts = partition.counts;
+        ++counts.consumed;
+        switch (record.kind) {
+          case RecordKind::kInvalid: ++counts.invalid; continue;
+          case RecordKind::kNoTime: ++counts.skipped; continue;
+          case RecordKind::kQuarantined: ++counts.quarantined; continue;
+          case RecordKind::kTimed: break;
+        }
+        const int64_t time = record.time_ms;
+        if (time < pane_start || time >= pane_end) {
+          pane = options_.window.PaneOf(time);
+          pane_start = options_.window.PaneStart(pane);
+          pane_end = options_.window.PaneEnd(pane);
+        }
+        if (!processing) {
+          const int64_t own = partition.tracker.watermark();
+          partition.tracker.Observe(time);
+          const int64_t accepted_until = SaturatingAdd(pane_end, options_.allowed_lateness_ms);
+          if (accepted_until <= std::max(own, job_watermark_)) {
+            ++counts.late;
+            commit.late.push_back({(*names_)[record.partition].topic, (*names_)[record.partition].partition, record.offset, time,
+                                   accepted_until > own});
+            continue;
+          }
+        }
+        if (record.filtered) {
+          ++counts.filtered;
+          continue;
+        }
+        ++counts.aggregated;
+        chunk.rows.push_back(row);
+        chunk.panes.push_back(pane);
+      }
+      for (const auto& record : chunk.records) {
+        partitions_[record.partition].changed = true;
+        partitions_[record.partition].last_record = now;
+      }
+      for (ProjectedChunk::Reject& reject : chunk.rejects) {
+        const ProjectedChunk::Record& record = chunk.records[reject.row];
+        NoteFirstOfKind((*names_)[record.partition], record.offset, reject.reason);
+        commit.dead_letters.push_back({(*names_)[record.partition].topic, (*names_)[record.partition].partition, record.offset,
+                                       std::move(reject.reason), std::move(reject.payload)});
+      }
+    }
+    if (batch_records_ > 0) idle_since_ = now;
+    report_.bytes += static_cast<int64_t>(batch_bytes_);
+  }
+
+  // The first dead letter of each kind is worth a line; the others are counted.
+  void NoteFirstOfKind(const PartitionName& name, int64_t offset, const std::string& reason) {
+    constexpr size_t kKinds = 16;
+    const std::string kind = reason.substr(0, reason.find(" at byte"));
+    if (on_notice_ == nullptr || noted_.size() >= kKinds || !noted_.insert(kind).second) return;
+    on_notice_(fmt::format("topic \"{}\" partition {} offset {}: {}; a dead letter, as all more of this kind{}.", name.topic, name.partition,
+                           offset, reason, results_ != nullptr ? " (table weir_dead_letters)" : ""));
+  }
+
+  void FoldBatch(Commit& commit) {
+    std::atomic<size_t> next{0};
+    pool_.Run([&](int w) {
+      for (size_t k; (k = next.fetch_add(1, std::memory_order_relaxed)) < chunks_used_;)
+        if (!chunks_[k]->rows.empty())
+          for (size_t s = 0; s < stages_.size(); ++s) stages_[s]->Fold(*chunks_[k], *deltas_[s][w]);
+    });
+    for (uint32_t s = 0; s < stages_.size(); ++s) {
+      blobs_.clear();
+      stages_[s]->Merge(deltas_[s], blobs_);
+      KeepBlobs(s, commit);
+    }
+  }
+
+  void KeepBlobs(uint32_t op, Commit& commit) {
+    for (PaneBlob& blob : blobs_) commit.state.push_back({op, blob.pane, blob.replace, std::move(blob.bytes)});
+    blobs_.clear();
+  }
+
+  // The job's watermark: the least of the active partitions'; when none is active, on with the wall clock (contract,
+  // section 3). Never back.
+  void AdvanceWatermark() {
+    if (options_.time == TimeKind::kProcessing) {
+      job_watermark_ = std::max(job_watermark_, batch_time_ms_);
+      return;
+    }
+    const auto& states = source_->partitions();
+    const absl::Time now = absl::Now();
+    const absl::Duration timeout =
+        options_.idle_timeout_ms == kForever ? absl::InfiniteDuration() : absl::Milliseconds(options_.idle_timeout_ms);
+    int64_t least = INT64_MAX, silent = INT64_MAX;
+    for (size_t i = 0; i < partitions_.size(); ++i) {
+      const Partition& partition = partitions_[i];
+      const bool empty = partition.counts.consumed == 0;
+      const bool at_end = states[i].caught_up || states[i].ended;
+      const bool active = source_->may_idle() ? !at_end || (!empty && now - partition.last_record < timeout) : !at_end || !empty;
+      if (active) least = std::min(least, partition.tracker.watermark());
+      const int64_t when_silent = partition.tracker.SilentWatermark();
+      if (when_silent != kNoWatermark) silent = std::min(silent, when_silent);
+    }
+    if (least != INT64_MAX) {
+      job_watermark_ = std::max(job_watermark_, least);
+      idle_from_ = kNoWatermark;
+      return;
+    }
+    if (!source_->advances_when_idle() || options_.watermark_delay_ms == kForever) return;
+    if (idle_from_ == kNoWatermark) {
+      if (silent == INT64_MAX && job_watermark_ == kNoWatermark) return;  // nothing has come yet
+      idle_from_ = silent == INT64_MAX ? job_watermark_ : std::max(job_watermark_, silent);
+    }
+    const int64_t on = SaturatingAdd(idle_from_, absl::ToInt64Milliseconds(now - idle_since_));
+    const int64_t bound = WallMs() - options_.watermark_delay_ms;
+    job_watermark_ = std::max(job_watermark_, std::min(on, bound));
+  }
+
+  void CloseWindows(bool final, Commit& commit) {
+    for (uint32_t s = 0; s < stages_.size(); ++s) {
+      closed_.clear();
+      stages_[s]->Close(job_watermark_, final, closed_, blobs_);
+      KeepBlobs(s, commit);
+      for (StageWindow& window : closed_) {
+        const int64_t keys = static_cast<int64_t>(window.rows.size());
+        if (options_.top > 0) window.rows.KeepTop(options_.top);
+        ++report_.windows;
+        report_.rows += static_cast<int64_t>(window.rows.size());
+        commit.windows.push_back({s, window.end_ms - options_.window.window_ms, window.end_ms, window.revision, window.records,
+                                  keys, std::move(window.rows)});
+      }
+      stages_[s]->Release(job_watermark_);
+    }
+    commit.job_watermark_ms = job_watermark_;
+    commit.release_before_pane = FirstNeededPane();
+  }
+
+  // Panes below it have all their windows closed for good.
+  int64_t FirstNeededPane() const {
+    if (job_watermark_ == kNoWatermark) return INT64_MIN;
+    // The last window of a pane ends at floor(start / slide) * slide + window; it is done at watermark - lateness.
+    const int64_t done = SaturatingAdd(job_watermark_, -options_.allowed_lateness_ms) - options_.window.window_ms;
+    const int64_t slide = options_.window.slide_ms;
+    return FloorDiv((FloorDiv(done, slide) + 1) * slide, options_.window.pane_ms());
+  }
+
+  void DescribePartitions(Commit& commit) {
+    const auto& states = source_->partitions();
+    for (size_t i = 0; i < partitions_.size(); ++i) {
+      Partition& partition = partitions_[i];
+      const PartitionPosition& position = states[i].position;
+      if (position.next_offset != partition.committed_next) partition.changed = true;
+      if (!partition.changed) continue;
+      FateCounts& c = partition.counts;
+      // Conservation: every record has one fate, and every offset is a record or a declared gap.
+      c.gap = position.next_offset - position.first_offset - c.consumed;
+      WEIR_CHECK(c.gap >= 0);
+      WEIR_CHECK(c.consumed == c.aggregated + c.filtered + c.skipped + c.late + c.invalid + c.quarantined + c.duplicates);
+      commit.partitions.push_back({position, c, partition.tracker.watermark(), partition.tracker.Save()});
+      partition.committed_next = position.next_offset;
+      partition.changed = false;
+    }
+  }
+
+  // Tells the source what is committed, and the user what the source has to say.
+  void PassOn(CommitQueue& queue) {
+    for (const std::unique_ptr<Commit>& commit : queue.TakeWritten()) {
+      std::vector<PartitionPosition> positions;
+      for (PartitionProgress& p : commit->partitions) positions.push_back(std::move(p.position));
+      if (!positions.empty()) source_->Committed(positions);
+    }
+    for (const std::string& notice : source_->TakeNotices())
+      if (on_notice_ != nullptr) on_notice_(notice);
+  }
+
+  void Report() {
+    const auto& states = source_->partitions();
+    FateCounts sum;
+    int64_t lag = 0;
+    bool known = !states.empty(), caught_up = !states.empty();
+    for (size_t i = 0; i < partitions_.size(); ++i) {
+      Add(partitions_[i].counts, sum);
+      if (states[i].end_offset < 0) known = false;
+      else lag += std::max<int64_t>(0, states[i].end_offset - states[i].position.next_offset);
+      caught_up &= states[i].caught_up || states[i].ended;
+    }
+    Add(base_, sum, -1);
+    report_.counts = sum;
+    report_.lag = known ? lag : -1;
+    report_.caught_up = caught_up;
+    report_.partitions = states.size();
+    report_.panes = 0;
+    report_.state_bytes = 0;
+    for (const auto& stage : stages_) {
+      report_.panes += static_cast<int64_t>(stage->panes());
+      report_.state_bytes += stage->state_bytes();
+    }
+    report_.watermark_ms = job_watermark_;
+    report_.elapsed = absl::Now() - started_;
+    if (on_batch_ != nullptr) on_batch_(report_);
+  }
+
+  const JobOptions options_;
+  const std::vector<Operator> operators_;
+  const std::unique_ptr<Source> source_;
+  const std::unique_ptr<ResultsFile> results_;
+  const std::vector<std::unique_ptr<Sink>> sinks_;
+  const std::function<void(const JobReport&)> on_batch_;
+  const std::function<void(const std::string&)> on_notice_;
+  std::atomic<bool> stop_{false};  // set by any thread
+
+  // Engine's thread, but for what ReadBatch and FoldBatch lend to the workers.
+  std::vector<std::unique_ptr<WindowStage>> stages_;
+  std::vector<Worker> workers_;
+  std::vector<std::vector<std::unique_ptr<StageDelta>>> deltas_;  // by stage, by worker
+  std::vector<PartitionProgress> restored_;
+  std::vector<Partition> partitions_;   // by PartitionIndex, as *names_
+  std::shared_ptr<const std::vector<PartitionName>> names_ = std::make_shared<std::vector<PartitionName>>();
+  std::vector<std::unique_ptr<ProjectedChunk>> chunks_;  // the first chunks_used_ are this batch's
+  size_t chunks_used_ = 0;
+  int64_t batch_records_ = 0;
+  size_t batch_bytes_ = 0;
+  int64_t batch_time_ms_ = INT64_MIN;   // processing time
+  int64_t job_watermark_ = kNoWatermark;
+  int64_t idle_from_ = kNoWatermark;    // where the watermark stood when all fell silent
+  absl::Time idle_since_;               // when the last record came
+  absl::Time started_;
+  std::vector<PaneBlob> blobs_;
+  std::vector<StageWindow> closed_;
+  std::set<std::string> noted_;         // kinds of dead letters that were told
+  JobReport report_;
+  FateCounts base_;                     // what earlier runs had counted
+  WorkerPool pool_;  // last: its threads end before what they use
+};
+
+Job::Job(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Job::~Job() = default;
+
+absl::StatusOr<std::unique_ptr<Job>> Job::Create(Parts parts) {
+  auto impl = std::make_unique<Impl>(std::move(parts));
+  WEIR_RETURN_IF_ERROR(impl->Open());
+  return std::unique_ptr<Job>(new Job(std::move(impl)));
+}
+
+absl::Status Job::Run() { return impl_->Run(); }
+void Job::Stop() { impl_->Stop(); }
+const JobReport& Job::report() const { return impl_->report(); }
+
+}  // namespace weir

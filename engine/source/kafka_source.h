@@ -1,0 +1,67 @@
+// engine/source/kafka_source.h: topics of a Kafka cluster as a Source.
+//
+// weir owns the offsets: partitions are assigned with explicit ones, never subscribed to, and an offset that the broker
+// no longer has is an error, never a silent jump. The group only hears where the job stands, for lag tools.
+//
+// Memory: librdkafka prefetches about `queue_bytes`; one fetch answer may come on top (compressed ones by a multiple).
+// Up to 2.1 its broker thread sleeps for a second whenever that queue is full, and draining the queue does not wake it.
+// A helper thread therefore asks the broker for the log end every few ms while there is room again: any request wakes
+// the broker thread. The same thread refreshes lag, notices brokers that do not answer, and finds new partitions.
+#ifndef WEIR_ENGINE_SOURCE_KAFKA_SOURCE_H_
+#define WEIR_ENGINE_SOURCE_KAFKA_SOURCE_H_
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/record/chunk.h"
+#include "engine/source/kafka_config.h"
+#include "engine/source/source.h"
+
+namespace weir {
+
+struct KafkaSourceOptions {
+  KafkaConfig config;
+  std::vector<std::string> topics;       // names; "^…" is a POSIX extended regular expression
+  std::string group = "weir";
+  StartPoint from;                       // of partitions that a new job meets first
+  std::optional<StartPoint> to;          // makes the source bounded
+  absl::Duration connect_timeout = absl::Seconds(30);
+  size_t queue_bytes = 64 << 20;
+  bool keep_metadata = false;            // copy key and headers into the chunk
+  absl::Duration metadata_refresh = absl::Seconds(5);
+};
+
+class KafkaSource final : public Source {
+ public:
+  // Errors: kInvalidArgument (no brokers or topics, a bad regular expression, properties that do not fit together).
+  static absl::StatusOr<std::unique_ptr<KafkaSource>> Create(KafkaSourceOptions options);
+  // Returns within about a second, also while brokers are down. What was read and not committed is read again.
+  ~KafkaSource() override;
+
+  absl::Status Open(const std::vector<PartitionPosition>& resume) override;
+  absl::Status Poll(const PollLimits& limits, Chunk& chunk) override;
+  const std::deque<PartitionState>& partitions() const override;
+  bool ended() const override;
+  bool bounded() const override;
+  bool may_idle() const override { return !bounded(); }
+  bool advances_when_idle() const override { return !bounded(); }
+  void Interrupt() override;
+  void Committed(const std::vector<PartitionPosition>& positions) override;
+  std::vector<std::string> TakeNotices() override;
+
+ private:
+  class Impl;
+  explicit KafkaSource(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_ENGINE_SOURCE_KAFKA_SOURCE_H_
