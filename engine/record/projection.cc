@@ -29,6 +29,7 @@ struct Node {
   struct Edge {
     std::string key;
     int child;
+    uint64_t prefix = 0, mask = 0;  // the first eight bytes of `key` and its closing quote, as they stand in memory
   };
   std::vector<Edge> edges;
   uint64_t first_bytes = 0;        // bit (b & 63) of each edge's first byte, and of the backslash
@@ -47,6 +48,13 @@ struct Origin {
   Attribute attribute = Attribute::kKey;
   std::string header;
 };
+
+// What is no beginning of a scalar.
+constexpr std::array<bool, 256> kPunctuation = [] {
+  std::array<bool, 256> table{};
+  for (const char c : {'{', '}', '[', ']', ',', ':'}) table[static_cast<uint8_t>(c)] = true;
+  return table;
+}();
 
 uint64_t ByteBit(char c) { return uint64_t{1} << (static_cast<uint8_t>(c) & 63); }
 
@@ -115,8 +123,12 @@ class ProjectionPlan {
       if (node.edges.size() > kMaxEdges)
         return absl::InvalidArgumentError(fmt::format("more than {} fields of one JSON object are read", kMaxEdges));
       node.first_bytes = ByteBit('\\');
-      for (const Node::Edge& edge : node.edges)
-        node.first_bytes |= edge.key.empty() ? ~uint64_t{0} : ByteBit(edge.key[0]);
+      for (Node::Edge& edge : node.edges) {
+        node.first_bytes |= ByteBit(edge.key[0]);
+        const std::string quoted = edge.key + '"';
+        std::memcpy(&edge.prefix, quoted.data(), std::min<size_t>(quoted.size(), 8));
+        std::memset(&edge.mask, 0xff, std::min<size_t>(quoted.size(), 8));
+      }
     }
     CollectSubtree(0, false);
     return absl::OkStatus();
@@ -194,7 +206,7 @@ class ProjectionPlan {
     for (const Node::Edge& edge : nodes[node].edges)
       if (edge.key == key) return edge.child;
     const int child = NewNode();
-    nodes[node].edges.push_back({key, child});
+    nodes[node].edges.push_back({.key = key, .child = child});
     return child;
   }
 
@@ -333,6 +345,7 @@ class Projector::Walker {
     uint8_t c = Next();
     if (c == '}') return true;
     for (;;) {
+      if (!plan_.spec.validate_full) c = PassMembers(node, c);
       if (c != '"') return Bad("expected a key");
       const uint32_t key = position_;
       if (Next() != ':') return Bad("expected ':' behind a key");
@@ -355,12 +368,31 @@ class Projector::Walker {
     }
   }
 
+  // From a member's first byte `c`: passes over members whose key nobody reads and whose value is a scalar, by far the most,
+  // four tokens at a time. Returns the first byte of the member that it stops at.
+  uint8_t PassMembers(const Node& node, uint8_t c) {
+    const uint32_t* const begin = index_ + i_ - 1;
+    const uint32_t* const end = index_ + n_;
+    const uint64_t first_bytes = node.first_bytes;
+    const uint8_t* const buffer = buffer_;
+    const uint32_t* t = begin;  // key, colon, value, comma
+    while (end - t > 4 && buffer[t[0]] == '"' && buffer[t[1]] == ':' && !(first_bytes & ByteBit(static_cast<char>(buffer[t[0] + 1]))) &&
+           !kPunctuation[buffer[t[2]]] && buffer[t[3]] == ',')
+      t += 4;
+    if (t == begin) return c;
+    i_ = static_cast<uint32_t>(t - index_);
+    return Next();
+  }
+
   const Node::Edge* Match(const Node& node, uint32_t key, uint32_t colon) {
     const char* const begin = reinterpret_cast<const char*>(buffer_) + key + 1;
     if (!(node.first_bytes & ByteBit(*begin))) return nullptr;
+    uint64_t first;
+    std::memcpy(&first, begin, sizeof first);  // may reach into the padding
     for (const Node::Edge& edge : node.edges) {
+      if ((first & edge.mask) != edge.prefix) continue;
       const size_t size = edge.key.size();
-      if (colon - key >= size + 2 && begin[size] == '"' && std::memcmp(begin, edge.key.data(), size) == 0) return &edge;
+      if (size < 8 || (colon - key >= size + 2 && begin[size] == '"' && std::memcmp(begin, edge.key.data(), size) == 0)) return &edge;
     }
     if (std::memchr(begin, '\\', colon - key - 1) == nullptr) return nullptr;
     std::string_view unescaped;

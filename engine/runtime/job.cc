@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 
@@ -88,16 +89,15 @@ class Job::Impl {
     absl::Status status;
     bool over = false;
     while (!over) {
-      status = ReadBatch(end);
+      auto commit = std::make_unique<Commit>();
+      status = ReadBatch(end, *commit);
       if (!status.ok()) break;  // what this batch had read is not committed, and is read again
       const bool stopped = stop_.load();
       const bool limit = options_.limit > 0 && report_.counts.consumed + batch_records_ >= options_.limit;
       const bool ended = source_->ended() || limit || (!stopped && absl::Now() >= end);
       over = ended || stopped;
-      auto commit = std::make_unique<Commit>();
       const absl::Time reading_done = absl::Now();
-      DecideFates(*commit);
-      FoldBatch(*commit);
+      MergeDeltas(*commit);
       AdvanceWatermark();
       CloseWindows(ended, *commit);
       DescribePartitions(*commit);
@@ -136,6 +136,7 @@ class Job::Impl {
   struct Worker {
     std::unique_ptr<Projector> projector;
     Chunk chunk;
+    ProjectedChunk projected;
   };
 
   absl::Status Restore() {
@@ -153,28 +154,29 @@ class Job::Impl {
     return absl::OkStatus();
   }
 
-  // Partitions that the source has found since last asked.
-  void MeetPartitions() {
-    const auto& states = source_->partitions();
-    while (partitions_.size() < states.size()) {
-      const PartitionPosition& position = states[partitions_.size()].position;
-      Partition& partition = partitions_.emplace_back(options_.watermark_delay_ms, options_.max_jump_ms);
-      partition.committed_next = position.next_offset;
-      partition.last_record = absl::Now();
-      for (const PartitionProgress& known : restored_) {
-        if (known.position.topic != position.topic || known.position.partition != position.partition) continue;
-        partition.counts = known.counts;
-        Add(known.counts, base_);
-        WEIR_CHECK(partition.tracker.Restore(known.tracker));
-        partition.committed_next = known.position.next_offset;
-      }
-      partition.changed = true;
+  // A partition that the engine has not met yet: new, or known from an earlier run.
+  void MeetPartition(const PartitionName& name) {
+    Partition& partition = partitions_.emplace_back(options_.watermark_delay_ms, options_.max_jump_ms);
+    partition.last_record = absl::Now();
+    partition.changed = true;
+    for (const PartitionProgress& known : restored_) {
+      if (known.position.topic != name.topic || known.position.partition != name.partition) continue;
+      partition.counts = known.counts;
+      Add(known.counts, base_);
+      WEIR_CHECK(partition.tracker.Restore(known.tracker));
+      partition.committed_next = known.position.next_offset;
     }
-    MeetNames();
   }
 
-  // Fills and projects chunks on all workers until the batch is full, its time is up, or nothing is left.
-  absl::Status ReadBatch(absl::Time end) {
+  // Partitions that the source has found since last asked. While no Poll is under way.
+  void MeetPartitions() {
+    MeetNames();
+    while (partitions_.size() < names_->size()) MeetPartition((*names_)[partitions_.size()]);
+  }
+
+  // Reads a batch until it is full, its time is up, or nothing is left. Each worker takes a chunk from the source, projects it,
+  // waits for its turn to have the fates of its records decided, and folds it: a chunk stays in one core's cache all the way.
+  absl::Status ReadBatch(absl::Time end, Commit& commit) {
     const absl::Time begin = absl::Now();
     BatchClock clock{.quarantine_after_ms = SaturatingAdd(absl::ToUnixMillis(begin), options_.max_future_ms)};
     if (options_.time == TimeKind::kProcessing) {
@@ -185,55 +187,72 @@ class Job::Impl {
     }
     batch_records_ = 0;
     batch_bytes_ = 0;
-    chunks_used_ = 0;
-    bool full = false;
-    absl::Time deadline = std::min(end, begin + options_.batch);
-    absl::Status status;
-    std::mutex mutex;  // over the source and the bounds above
+    BatchBounds bounds(std::min(end, begin + options_.batch), end);
+    std::mutex source_mutex, turn_mutex;
+    std::condition_variable turn_changed;
+    uint64_t turn = 0;  // the chunk whose fates are decided next; guarded by turn_mutex, as partitions_ and `commit`
     pool_.Run([&](int w) {
       Worker& worker = workers_[w];
       for (;;) {
-        ProjectedChunk* projected = nullptr;
-        std::shared_ptr<const std::vector<PartitionName>> names;
+        uint64_t ticket;
+        absl::Time now;
         {
-          const std::lock_guard lock(mutex);
-          if (full || !status.ok()) return;
-          if (stop_.load(std::memory_order_relaxed)) {
-            full = true;
-            return;
-          }
-          int64_t records = INT64_MAX;
-          if (options_.batch_records > 0) records = options_.batch_records - batch_records_;
-          if (options_.limit > 0) records = std::min(records, options_.limit - report_.counts.consumed - batch_records_);
-          const size_t bytes = options_.batch_bytes > batch_bytes_ ? options_.batch_bytes - batch_bytes_ : 0;
-          if (records <= 0 || bytes == 0) {
-            full = true;
-            return;
-          }
-          worker.chunk.Clear();
-          status = source_->Poll({.max_records = records, .max_bytes = bytes, .deadline = deadline}, worker.chunk);
-          if (!status.ok()) return;
-          if (worker.chunk.records.empty()) {
-            if (source_->ended() || absl::Now() >= deadline) full = true;
-            continue;
-          }
-          const absl::Time now = absl::Now();
-          if (batch_records_ == 0) deadline = std::min(end, now + options_.batch);
-          if (now >= deadline) full = true;
-          batch_records_ += static_cast<int64_t>(worker.chunk.records.size());
-          for (const RawRecord& r : worker.chunk.records) batch_bytes_ += r.size;
-          if (chunks_used_ == chunks_.size()) chunks_.push_back(std::make_unique<ProjectedChunk>());
-          projected = chunks_[chunks_used_++].get();
+          const std::lock_guard lock(source_mutex);
+          if (!NextChunk(bounds, worker.chunk, now)) return;
+          ticket = bounds.chunks++;
           MeetNames();  // a partition may have appeared with this very chunk
-          names = names_;
+          worker.projected.partitions = names_;
         }
-        projected->Clear();
-        projected->partitions = std::move(names);
-        worker.projector->Project(worker.chunk, clock, *projected);
+        worker.projected.Clear();
+        worker.projector->Project(worker.chunk, clock, worker.projected);
+        {
+          std::unique_lock lock(turn_mutex);
+          turn_changed.wait(lock, [&] { return turn == ticket; });
+          DecideFates(worker.projected, now, commit);
+          ++turn;
+        }
+        if (pool_.size() > 1) turn_changed.notify_all();
+        if (!worker.projected.rows.empty())
+          for (size_t s = 0; s < stages_.size(); ++s) stages_[s]->Fold(worker.projected, *deltas_[s][w]);
       }
     });
     MeetPartitions();
-    return status;
+    if (batch_records_ > 0) idle_since_ = absl::Now();
+    report_.bytes += static_cast<int64_t>(batch_bytes_);
+    return bounds.status;
+  }
+
+  struct BatchBounds {
+    BatchBounds(absl::Time batch_end, absl::Time run_end) : deadline(batch_end), end(run_end) {}
+    absl::Time deadline;  // of the batch; from its first record on
+    absl::Time end;       // of the run
+    bool full = false;
+    uint64_t chunks = 0;
+    absl::Status status;
+  };
+
+  // Fills `chunk`; false when the batch is over. Under the source's mutex.
+  bool NextChunk(BatchBounds& bounds, Chunk& chunk, absl::Time& now) {
+    for (;;) {
+      int64_t records = options_.batch_records > 0 ? options_.batch_records - batch_records_ : INT64_MAX;
+      if (options_.limit > 0) records = std::min(records, options_.limit - report_.counts.consumed - batch_records_);
+      const size_t bytes = options_.batch_bytes > batch_bytes_ ? options_.batch_bytes - batch_bytes_ : 0;
+      if (records <= 0 || bytes == 0 || stop_.load(std::memory_order_relaxed)) bounds.full = true;
+      if (bounds.full || !bounds.status.ok()) return false;
+      chunk.Clear();
+      bounds.status = source_->Poll({.max_records = records, .max_bytes = bytes, .deadline = bounds.deadline}, chunk);
+      if (!bounds.status.ok()) return false;
+      now = absl::Now();
+      if (chunk.records.empty()) {
+        if (source_->ended() || now >= bounds.deadline) bounds.full = true;
+        continue;
+      }
+      if (batch_records_ == 0) bounds.deadline = std::min(bounds.end, now + options_.batch);
+      if (now >= bounds.deadline) bounds.full = true;
+      batch_records_ += static_cast<int64_t>(chunk.records.size());
+      for (const RawRecord& r : chunk.records) batch_bytes_ += r.size;
+      return true;
+    }
   }
 
   // Names are read by workers while a Poll may find partitions: a longer list is a new list.
@@ -247,61 +266,55 @@ class Job::Impl {
   }
 
   // Lateness is decided here, in offset order for each partition: the one part of the way that cannot be split.
-  void DecideFates(Commit& commit) {
+  void DecideFates(ProjectedChunk& chunk, absl::Time now, Commit& commit) {
     const bool processing = options_.time == TimeKind::kProcessing;
-    const absl::Time now = absl::Now();
+    const std::vector<PartitionName>& names = *chunk.partitions;
+    while (partitions_.size() < names.size()) MeetPartition(names[partitions_.size()]);
     int64_t pane = 0, pane_start = 0, pane_end = INT64_MIN;  // of the last record
-    for (size_t k = 0; k < chunks_used_; ++k) {
-      ProjectedChunk& chunk = *chunks_[k];
-      for (uint32_t row = 0; row < chunk.records.size(); ++row) {
-        const ProjectedChunk::Record& record = chunk.records[row];
-        Partition& partition = partitions_[record.partition];
-        FateCounts& counts = partition.counts;
-        ++counts.consumed;
-        switch (record.kind) {
-          case RecordKind::kInvalid: ++counts.invalid; continue;
-          case RecordKind::kNoTime: ++counts.skipped; continue;
-          case RecordKind::kQuarantined: ++counts.quarantined; continue;
-          case RecordKind::kTimed: break;
-        }
-        const int64_t time = record.time_ms;
-        if (time < pane_start || time >= pane_end) {
-          pane = options_.window.PaneOf(time);
-          pane_start = options_.window.PaneStart(pane);
-          pane_end = options_.window.PaneEnd(pane);
-        }
-        if (!processing) {
-          const int64_t own = partition.tracker.watermark();
-          partition.tracker.Observe(time);
-          const int64_t accepted_until = SaturatingAdd(pane_end, options_.allowed_lateness_ms);
-          if (accepted_until <= std::max(own, job_watermark_)) {
-            ++counts.late;
-            commit.late.push_back({(*names_)[record.partition].topic, (*names_)[record.partition].partition, record.offset, time,
-                                   accepted_until > own});
-            continue;
-          }
-        }
-        if (record.filtered) {
-          ++counts.filtered;
+    for (uint32_t row = 0; row < chunk.records.size(); ++row) {
+      const ProjectedChunk::Record& record = chunk.records[row];
+      Partition& partition = partitions_[record.partition];
+      FateCounts& counts = partition.counts;
+      partition.changed = true;
+      partition.last_record = now;
+      ++counts.consumed;
+      switch (record.kind) {
+        case RecordKind::kInvalid: ++counts.invalid; continue;
+        case RecordKind::kNoTime: ++counts.skipped; continue;
+        case RecordKind::kQuarantined: ++counts.quarantined; continue;
+        case RecordKind::kTimed: break;
+      }
+      const int64_t time = record.time_ms;
+      if (time < pane_start || time >= pane_end) {
+        pane = options_.window.PaneOf(time);
+        pane_start = options_.window.PaneStart(pane);
+        pane_end = options_.window.PaneEnd(pane);
+      }
+      if (!processing) {
+        const int64_t own = partition.tracker.watermark();
+        partition.tracker.Observe(time);
+        const int64_t accepted_until = SaturatingAdd(pane_end, options_.allowed_lateness_ms);
+        if (accepted_until <= std::max(own, job_watermark_)) {
+          ++counts.late;
+          const PartitionName& name = names[record.partition];
+          commit.late.push_back({name.topic, name.partition, record.offset, time, accepted_until > own});
           continue;
         }
-        ++counts.aggregated;
-        chunk.rows.push_back(row);
-        chunk.panes.push_back(pane);
       }
-      for (const auto& record : chunk.records) {
-        partitions_[record.partition].changed = true;
-        partitions_[record.partition].last_record = now;
+      if (record.filtered) {
+        ++counts.filtered;
+        continue;
       }
-      for (ProjectedChunk::Reject& reject : chunk.rejects) {
-        const ProjectedChunk::Record& record = chunk.records[reject.row];
-        NoteFirstOfKind((*names_)[record.partition], record.offset, reject.reason);
-        commit.dead_letters.push_back({(*names_)[record.partition].topic, (*names_)[record.partition].partition, record.offset,
-                                       std::move(reject.reason), std::move(reject.payload)});
-      }
+      ++counts.aggregated;
+      chunk.rows.push_back(row);
+      chunk.panes.push_back(pane);
     }
-    if (batch_records_ > 0) idle_since_ = now;
-    report_.bytes += static_cast<int64_t>(batch_bytes_);
+    for (ProjectedChunk::Reject& reject : chunk.rejects) {
+      const ProjectedChunk::Record& record = chunk.records[reject.row];
+      const PartitionName& name = names[record.partition];
+      NoteFirstOfKind(name, record.offset, reject.reason);
+      commit.dead_letters.push_back({name.topic, name.partition, record.offset, std::move(reject.reason), std::move(reject.payload)});
+    }
   }
 
   // The first dead letter of each kind is worth a line; the others are counted.
@@ -313,13 +326,7 @@ class Job::Impl {
                            offset, reason, results_ != nullptr ? " (table weir_dead_letters)" : ""));
   }
 
-  void FoldBatch(Commit& commit) {
-    std::atomic<size_t> next{0};
-    pool_.Run([&](int w) {
-      for (size_t k; (k = next.fetch_add(1, std::memory_order_relaxed)) < chunks_used_;)
-        if (!chunks_[k]->rows.empty())
-          for (size_t s = 0; s < stages_.size(); ++s) stages_[s]->Fold(*chunks_[k], *deltas_[s][w]);
-    });
+  void MergeDeltas(Commit& commit) {
     for (uint32_t s = 0; s < stages_.size(); ++s) {
       blobs_.clear();
       stages_[s]->Merge(deltas_[s], blobs_);
@@ -461,15 +468,13 @@ class Job::Impl {
   const std::function<void(const std::string&)> on_notice_;
   std::atomic<bool> stop_{false};  // set by any thread
 
-  // Engine's thread, but for what ReadBatch and FoldBatch lend to the workers.
+  // Engine's thread, but for what ReadBatch lends to the workers.
   std::vector<std::unique_ptr<WindowStage>> stages_;
   std::vector<Worker> workers_;
   std::vector<std::vector<std::unique_ptr<StageDelta>>> deltas_;  // by stage, by worker
   std::vector<PartitionProgress> restored_;
   std::vector<Partition> partitions_;   // by PartitionIndex, as *names_
   std::shared_ptr<const std::vector<PartitionName>> names_ = std::make_shared<std::vector<PartitionName>>();
-  std::vector<std::unique_ptr<ProjectedChunk>> chunks_;  // the first chunks_used_ are this batch's
-  size_t chunks_used_ = 0;
   int64_t batch_records_ = 0;
   size_t batch_bytes_ = 0;
   int64_t batch_time_ms_ = INT64_MIN;   // processing time

@@ -89,7 +89,7 @@ class ResultsFile::Impl {
     WEIR_RETURN_IF_ERROR(Lock());
     WEIR_RETURN_IF_ERROR(LookAtFile());  // again: it may have changed hands while the lock was awaited
     sqlite3* raw = nullptr;
-    const int rc = sqlite3_open_v2(options_.path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    const int rc = sqlite3_open_v2(options_.path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
     db_.reset(raw);
     if (rc != SQLITE_OK) return Error("open");
     sqlite3_extended_result_codes(raw, 1);

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 
 namespace weir {
 
@@ -11,7 +12,8 @@ uint32_t HashKey(std::string_view key) {
     std::random_device device;
     return (uint64_t{device()} << 32) | device();
   }();
-  const uint64_t hash = absl::HashOf(salt, key);
+  // absl's own string_view: for std's, Debian's build goes through std::hash, whose collisions no salt undoes.
+  const uint64_t hash = absl::HashOf(salt, absl::string_view(key.data(), key.size()));
   return static_cast<uint32_t>(hash ^ (hash >> 32));
 }
 
