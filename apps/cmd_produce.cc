@@ -23,6 +23,7 @@
 #include "apps/flag_set.h"
 #include "apps/parse.h"
 #include "apps/verbs.h"
+#include "engine/sink/text.h"
 #include "engine/source/decompress.h"
 #include "engine/source/kafka_config.h"
 #include "engine/source/kafka_producer.h"
@@ -246,12 +247,6 @@ class KeyFinder {
   std::string key_;
 };
 
-std::string Thousands(int64_t number) {
-  std::string digits = std::to_string(number);
-  for (size_t at = digits.size(); at > 3;) digits.insert(at -= 3, 1, ',');
-  return digits;
-}
-
 // A line on the terminal that overwrites itself.
 class ProgressLine {
  public:
@@ -265,8 +260,8 @@ class ProgressLine {
     last_ = now;
     visible_ = true;
     fmt::print(
-        stderr, "\r{} lines, {} per second \x1b[K", Thousands(lines),
-        Thousands(static_cast<int64_t>(static_cast<double>(lines) / absl::ToDoubleSeconds(now - start_))));
+        stderr, "\r{} lines, {} per second \x1b[K", WithThousands(lines),
+        WithThousands(static_cast<int64_t>(static_cast<double>(lines) / absl::ToDoubleSeconds(now - start_))));
     std::fflush(stderr);
   }
   void Clear() {
@@ -344,14 +339,14 @@ absl::Status Produce(const ProduceOptions& options) {
   const absl::Status flushed = producer->Flush(absl::InfiniteDuration());
   progress.Clear();
   if (!options.quiet) {
-    fmt::print(stderr, "{} {} delivered to {} in {:.1f} s\n", Thousands(producer->delivered()),
+    fmt::print(stderr, "{} {} delivered to {} in {:.1f} s\n", WithThousands(producer->delivered()),
                producer->delivered() == 1 ? "line" : "lines", options.topic,
                absl::ToDoubleSeconds(absl::Now() - start));
-    if (without_key > 0) fmt::print(stderr, "{} of them had no key\n", Thousands(without_key));
+    if (without_key > 0) fmt::print(stderr, "{} of them had no key\n", WithThousands(without_key));
   }
   if (!refused.empty())
     return absl::UnavailableError(fmt::format("{} of {} lines were not delivered to {}; the first: {}",
-                                              Thousands(producer->failed()), Thousands(sent), options.topic,
+                                              WithThousands(producer->failed()), WithThousands(sent), options.topic,
                                               refused));
   return flushed;
 }

@@ -87,9 +87,8 @@ absl::StatusOr<std::unique_ptr<StdoutSink>> MakeStdout(const RunFlags& flags, co
 absl::StatusOr<std::unique_ptr<ResultsFile>> OpenResults(const RunFlags& flags, const std::vector<Operator>& operators) {
   ResultsOptions options;
   options.path = flags.output;
-  const std::vector<OperatorColumns> columns = OutputColumns(flags, operators);
-  for (size_t i = 0; i < operators.size(); ++i)
-    options.tables.push_back({operators[i].name, columns[i].table, columns[i].key, columns[i].value});
+  for (const OperatorColumns& columns : OutputColumns(flags, operators))
+    options.tables.push_back({columns.table, columns.key, columns.value});
   options.job = DescribeJob(flags);
   options.reset = flags.reset;
   options.durability_full = flags.durability_full;

@@ -142,7 +142,7 @@ class ResultsFile::Impl {
       WEIR_RETURN_IF_ERROR(Finished(s));
     }
     std::map<std::string, uint32_t> ops;
-    for (uint32_t i = 0; i < options_.tables.size(); ++i) ops[options_.tables[i].op] = i;
+    for (uint32_t i = 0; i < options_.tables.size(); ++i) ops[options_.tables[i].table] = i;
     {
       WEIR_ASSIGN_OR_RETURN(Statement s, Prepare("SELECT operator, pane, delta FROM weir_state ORDER BY id"));
       while (Step(s)) {
@@ -299,9 +299,14 @@ class ResultsFile::Impl {
   absl::Status CreateTables(bool drop_first) {
     std::string sql = "BEGIN IMMEDIATE;";
     if (drop_first) {
-      // Everything of the job that was; views first, they depend on tables.
-      WEIR_ASSIGN_OR_RETURN(Statement s, Prepare("SELECT type, name FROM sqlite_master WHERE type IN ('view', 'table') AND name NOT "
-                                                 "LIKE 'sqlite_%' ORDER BY type DESC"));
+      // Everything of the job that was, and nothing that users put beside it. Views first: they depend on tables.
+      WEIR_ASSIGN_OR_RETURN(
+          Statement s,
+          Prepare("WITH mine AS (SELECT t.name FROM sqlite_master t WHERE t.type = 'table' AND EXISTS (SELECT 1 FROM sqlite_master v "
+                  "WHERE v.type = 'view' AND v.name = t.name || '_latest') AND EXISTS (SELECT 1 FROM sqlite_master v WHERE v.type = "
+                  "'view' AND v.name = t.name || '_view')) SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND "
+                  "(name GLOB 'weir_*' OR name IN (SELECT name FROM mine UNION SELECT name || '_latest' FROM mine UNION SELECT name || "
+                  "'_view' FROM mine)) ORDER BY type DESC"));
       while (Step(s)) sql += fmt::format("DROP {} {};", TextAt(s, 0), Quoted(TextAt(s, 1)));
       WEIR_RETURN_IF_ERROR(Finished(s));
     }
@@ -326,7 +331,7 @@ CREATE TABLE weir_state(id INTEGER PRIMARY KEY, operator TEXT NOT NULL, pane INT
 CREATE INDEX weir_state_by_pane ON weir_state(pane, operator);
 ANALYZE sqlite_master;
 )";
-    if (drop_first) sql += "DELETE FROM sqlite_stat1;";
+    if (drop_first) sql += "DELETE FROM sqlite_stat1 WHERE stat = '10000000 10000 1';";
     const auto utc = [](std::string_view column) {
       return fmt::format("strftime('%Y-%m-%dT%H:%M:%fZ', {0} / 1000.0, 'unixepoch') AS {0}", column);
     };
@@ -339,7 +344,7 @@ ANALYZE sqlite_master;
           "operator = {7}) ORDER BY {2} DESC, {1};"
           "CREATE VIEW {4} AS SELECT {5}, {6}, {1}, {2} FROM {0};",
           table, key, value, Quoted(t.table + "_latest"), Quoted(t.table + "_view"), utc("window_start"), utc("window_end"),
-          Literal(t.op));
+          Literal(t.table));
       // The series of one key is found through the primary key: with these figures (rows, rows a window) the planner skips
       // from window to window. A second index would double the cost of every row.
       sql += fmt::format("INSERT INTO sqlite_stat1(tbl, idx, stat) VALUES ({0}, {0}, '10000000 10000 1');", Literal(t.table));
@@ -385,7 +390,7 @@ ANALYZE sqlite_master;
     if (commit.job_watermark_ms != kNoWatermark)
       WEIR_RETURN_IF_ERROR(Run("INSERT OR REPLACE INTO weir_meta VALUES ('watermark', ?)", fmt::format("{}", commit.job_watermark_ms)));
     for (const StateWrite& state : commit.state) {
-      const std::string& op = options_.tables[state.op].op;
+      const std::string& op = options_.tables[state.op].table;
       if (state.replace) WEIR_RETURN_IF_ERROR(Run("DELETE FROM weir_state WHERE pane = ? AND operator = ?", state.pane, op));
       WEIR_RETURN_IF_ERROR(Run("INSERT INTO weir_state(operator, pane, delta) VALUES (?,?,?)", op, state.pane, Blob{state.blob}));
     }
@@ -402,7 +407,7 @@ ANALYZE sqlite_master;
     const ResultsTable& t = options_.tables[w.op];
     if (w.revision > 0) WEIR_RETURN_IF_ERROR(Run(fmt::format("DELETE FROM {} WHERE window_end = ?", Quoted(t.table)), w.end_ms));
     WEIR_RETURN_IF_ERROR(
-        Run("INSERT OR REPLACE INTO weir_windows VALUES (?,?,?,?,?,?)", t.op, w.start_ms, w.end_ms, w.revision, w.records, w.keys));
+        Run("INSERT OR REPLACE INTO weir_windows VALUES (?,?,?,?,?,?)", t.table, w.start_ms, w.end_ms, w.revision, w.records, w.keys));
     for (size_t i = 0; i < w.rows.size();) {
       const int count = w.rows.size() - i >= kRowsPerInsert ? kRowsPerInsert : 1;
       WEIR_ASSIGN_OR_RETURN(sqlite3_stmt * s, Insert(w.op, count));
@@ -439,7 +444,7 @@ ANALYZE sqlite_master;
     if (!commit.late.empty()) {
       for (const ResultsTable& t : options_.tables)
         for (auto r = newest(commit.late); r != commit.late.end(); ++r)
-          WEIR_RETURN_IF_ERROR(Run("INSERT INTO weir_late VALUES (?,?,?,?,?,?)", t.op, r->topic, r->partition, r->offset,
+          WEIR_RETURN_IF_ERROR(Run("INSERT INTO weir_late VALUES (?,?,?,?,?,?)", t.table, r->topic, r->partition, r->offset,
                                    r->event_time_ms, std::string(r->idle ? "idle" : "late")));
       WEIR_RETURN_IF_ERROR(Run("DELETE FROM weir_late WHERE rowid <= (SELECT max(rowid) FROM weir_late) - ?",
                                static_cast<int64_t>(kKeptRejects)));

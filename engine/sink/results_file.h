@@ -26,8 +26,7 @@ namespace weir {
 inline constexpr uint32_t kResultsApplicationId = 0x77656972;  // "weir"
 
 struct ResultsTable {
-  std::string op;     // the operator
-  std::string table;  // named like it, or --name
+  std::string table;       // named like the operator, or --name; also what weir's own tables call the operator
   std::string key, value;  // columns
 };
 

@@ -2,20 +2,13 @@
 
 #include <random>
 
-#include "absl/hash/hash.h"
-#include "absl/strings/string_view.h"
-
 namespace weir {
 
-uint32_t HashKey(std::string_view key) {
-  static const uint64_t salt = [] {
-    std::random_device device;
-    return (uint64_t{device()} << 32) | device();
-  }();
-  // absl's own string_view: for std's, Debian's build goes through std::hash, whose collisions no salt undoes.
-  const uint64_t hash = absl::HashOf(salt, absl::string_view(key.data(), key.size()));
-  return static_cast<uint32_t>(hash ^ (hash >> 32));
-}
+extern const uint64_t kHashSalt;
+const uint64_t kHashSalt = [] {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}();
 
 void Arena::NewBlock(size_t at_least) {
   // Small tables stay small; blocks double up to 64 KiB.

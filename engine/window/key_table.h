@@ -14,10 +14,45 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
+
 namespace weir {
 
+extern const uint64_t kHashSalt;
+
 // Hash of a key: seeded per process, so that no input can be prepared to collide. Nothing stored or printed depends on it.
-uint32_t HashKey(std::string_view key);
+inline uint32_t HashKey(std::string_view key) {
+  // absl's own string_view: for std's, Debian's build goes through std::hash, whose collisions no salt undoes.
+  const uint64_t hash = absl::HashOf(kHashSalt, absl::string_view(key.data(), key.size()));
+  return static_cast<uint32_t>(hash ^ (hash >> 32));
+}
+
+// memcmp(a, b, size) == 0, without the call for the short keys that most are.
+inline bool SameBytes(const char* a, const char* b, size_t size) {
+  uint64_t x, y;
+  if (size > 16) return std::memcmp(a, b, size) == 0;
+  if (size >= 8) {
+    std::memcpy(&x, a, 8);
+    std::memcpy(&y, b, 8);
+    if (x != y) return false;
+    std::memcpy(&x, a + size - 8, 8);
+    std::memcpy(&y, b + size - 8, 8);
+    return x == y;
+  }
+  if (size >= 4) {
+    uint32_t u, v;
+    std::memcpy(&u, a, 4);
+    std::memcpy(&v, b, 4);
+    if (u != v) return false;
+    std::memcpy(&u, a + size - 4, 4);
+    std::memcpy(&v, b + size - 4, 4);
+    return u == v;
+  }
+  for (size_t i = 0; i < size; ++i)
+    if (a[i] != b[i]) return false;
+  return true;
+}
 
 // Bytes that are freed all at once.
 class Arena {
@@ -54,6 +89,11 @@ class HashIndex {
       const uint32_t number = slots_[i];
       if (number == kNone || is_it(number)) return number;
     }
+  }
+
+  // Asks the cache for where Find will look first: for loops that know their next hashes.
+  void Prefetch(uint32_t hash) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hash & mask_]);
   }
 
   // Adds a number that Find did not find; `hash_of(number)` is asked when the index grows.
@@ -127,13 +167,15 @@ class KeyTable {
   Entry& FindOrAdd(std::string_view key, uint32_t hash, const Partial& initial, bool* added = nullptr) {
     const uint32_t at = index_.Find(hash, [&](uint32_t i) {
       const Entry& e = entries_[i];
-      return e.hash == hash && e.size == key.size() && std::memcmp(e.data, key.data(), key.size()) == 0;
+      return e.hash == hash && e.size == key.size() && SameBytes(e.data, key.data(), key.size());
     });
     if (added != nullptr) *added = at == HashIndex::kNone;
     if (at != HashIndex::kNone) return entries_[at];
     index_.Add(hash, static_cast<uint32_t>(entries_.size()), [this](uint32_t i) { return entries_[i].hash; });
     return entries_.emplace_back(Entry{arena_.Copy(key), static_cast<uint32_t>(key.size()), hash, initial});
   }
+
+  void Prefetch(uint32_t hash) const { index_.Prefetch(hash); }
 
   const std::vector<Entry>& entries() const { return entries_; }
   size_t size() const { return entries_.size(); }
@@ -151,6 +193,20 @@ class KeyTable {
   HashIndex index_;
   Arena arena_;
 };
+
+// How many entries ahead of a loop Prefetch is called.
+inline constexpr size_t kPrefetchAhead = 12;
+
+// Calls visit(entry) for each entry of `from`, with `table` warned of its hash a while before.
+template <class Partial, class Table, class Visit>
+void ForEachEntry(const KeyTable<Partial>& from, const Table& table, Visit&& visit) {
+  const auto& entries = from.entries();
+  const size_t size = entries.size();
+  for (size_t i = 0; i < size; ++i) {
+    if (i + kPrefetchAhead < size) table.Prefetch(entries[i + kPrefetchAhead].hash);
+    visit(entries[i]);
+  }
+}
 
 }  // namespace weir
 

@@ -49,8 +49,9 @@ class PaneDeltas {
       const Delta& from = *other.deltas_[i];
       Delta& into = Of(from.pane);
       into.records += from.records;
-      for (const auto& e : from.table.entries())
+      ForEachEntry(from.table, into.table, [&into](const auto& e) {
         A::Combine(e.value, into.table.FindOrAdd(e.key(), e.hash, A::kIdentity).value);
+      });
     }
     other.Clear();
   }
@@ -120,11 +121,11 @@ class KeyedWindow {
       const bool entered = run_.Holds(delta.pane);
       if (entered) run_.records += delta.records;
       is_new_.clear();
-      for (const auto& e : delta.table.entries()) {
+      ForEachEntry(delta.table, pane.table, [&](const auto& e) {
         bool added;
         A::Combine(e.value, pane.table.FindOrAdd(e.key(), e.hash, A::kIdentity, &added).value);
         if (entered) is_new_.push_back(added);
-      }
+      });
       if constexpr (InvertibleAggregate<A>) {
         if (entered)
           run_.sliding.Amend(delta.table, [&](const auto& e) {

@@ -40,7 +40,7 @@ class LiveKeys {
   uint32_t Acquire(std::string_view key, uint32_t hash, const Value& initial) {
     const uint32_t at = index_.Find(hash, [&](uint32_t i) {
       const Slot& s = slots_[i];
-      return s.hash == hash && s.size == key.size() && std::memcmp(s.data, key.data(), key.size()) == 0;
+      return s.hash == hash && s.size == key.size() && SameBytes(s.data, key.data(), key.size());
     });
     if (at != HashIndex::kNone) {
       ++slots_[at].refs;
@@ -65,7 +65,7 @@ class LiveKeys {
   uint32_t Find(std::string_view key, uint32_t hash) const {
     return index_.Find(hash, [&](uint32_t i) {
       const Slot& s = slots_[i];
-      return s.hash == hash && s.size == key.size() && std::memcmp(s.data, key.data(), key.size()) == 0;
+      return s.hash == hash && s.size == key.size() && SameBytes(s.data, key.data(), key.size());
     });
   }
 
@@ -91,28 +91,80 @@ class LiveKeys {
         if (s.refs != 0) visit(s);
       return;
     }
-    const auto gone = [this](uint32_t i) { return slots_[i].refs == 0; };
-    const auto by_key = [this](uint32_t a, uint32_t b) { return slots_[a].key() < slots_[b].key(); };
-    fresh_.erase(std::remove_if(fresh_.begin(), fresh_.end(), gone), fresh_.end());
-    std::sort(fresh_.begin(), fresh_.end(), by_key);
-    order_.erase(std::remove_if(order_.begin(), order_.end(), gone), order_.end());
-    if (!fresh_.empty()) {
-      const size_t old = order_.size();
-      order_.insert(order_.end(), fresh_.begin(), fresh_.end());
-      std::inplace_merge(order_.begin(), order_.begin() + old, order_.end(), by_key);
-      fresh_.clear();
+    SortFresh();
+    // One pass merges the new keys into the order, drops the dead and visits the rest. Where a new key goes is found by
+    // galloping: most steps are over old keys, which need no comparison.
+    merged_.clear();
+    size_t at = 0;
+    const auto pass_to = [&](size_t end) {
+      for (; at < end; ++at) {
+        if (slots_[order_[at]].refs == 0) continue;
+        merged_.push_back(order_[at]);
+        visit(slots_[order_[at]]);
+      }
+    };
+    for (const SortItem& item : sorting_) {
+      const std::string_view key = slots_[item.slot].key();
+      size_t step = 1, low = at, high = at;
+      while (high < order_.size() && slots_[order_[high]].key() < key) {
+        low = high + 1;
+        high += step;
+        step *= 2;
+      }
+      const auto first = order_.begin();
+      pass_to(static_cast<size_t>(std::lower_bound(first + static_cast<ptrdiff_t>(low),
+                                                   first + static_cast<ptrdiff_t>(std::min(high, order_.size())), key,
+                                                   [this](uint32_t i, std::string_view k) { return slots_[i].key() < k; }) -
+                                  first));
+      merged_.push_back(item.slot);
+      visit(slots_[item.slot]);
     }
+    pass_to(order_.size());
+    order_.swap(merged_);
     Reclaim();
-    for (uint32_t i : order_) visit(slots_[i]);
   }
+
+  void Prefetch(uint32_t hash) const { index_.Prefetch(hash); }
 
   size_t bytes() const {
     return slots_.capacity() * sizeof(Slot) + index_.bytes() + arena_.bytes() +
-           (order_.capacity() + fresh_.capacity() + dead_.capacity() + free_.capacity()) * sizeof(uint32_t);
+           (order_.capacity() + fresh_.capacity() + dead_.capacity() + free_.capacity() + merged_.capacity()) * sizeof(uint32_t) +
+           sorting_.capacity() * sizeof(SortItem);
   }
   size_t key_bytes() const { return live_bytes_; }
 
  private:
+  // A key to be sorted: eight bytes of it decide most comparisons without touching the key.
+  struct SortItem {
+    uint64_t bytes;  // big-endian, from where the keys begin to differ
+    uint32_t slot;
+  };
+
+  // The live ones of fresh_, sorted, into sorting_.
+  void SortFresh() {
+    sorting_.clear();
+    for (uint32_t i : fresh_)
+      if (slots_[i].refs != 0) sorting_.push_back({0, i});
+    fresh_.clear();
+    if (sorting_.size() < 2) return;
+    const std::string_view first = slots_[sorting_[0].slot].key();
+    size_t common = first.size();
+    for (const SortItem& item : sorting_) {
+      const std::string_view key = slots_[item.slot].key();
+      common = std::min(common, key.size());
+      while (common > 0 && std::memcmp(first.data(), key.data(), common) != 0) --common;
+    }
+    for (SortItem& item : sorting_) {
+      const std::string_view key = slots_[item.slot].key();
+      unsigned char bytes[8] = {};
+      std::memcpy(bytes, key.data() + common, std::min<size_t>(8, key.size() - common));
+      for (unsigned char byte : bytes) item.bytes = item.bytes << 8 | byte;
+    }
+    std::sort(sorting_.begin(), sorting_.end(), [this](const SortItem& a, const SortItem& b) {
+      return a.bytes != b.bytes ? a.bytes < b.bytes : slots_[a.slot].key() < slots_[b.slot].key();
+    });
+  }
+
   // Once order_ and fresh_ have forgotten the dead, their slots may be used again; and when dead keys hold more than half
   // of the arena, the live ones move to a new one.
   void Reclaim() {
@@ -128,7 +180,8 @@ class LiveKeys {
   std::vector<Slot> slots_;
   HashIndex index_;
   Arena arena_;
-  std::vector<uint32_t> order_, fresh_, dead_, free_;
+  std::vector<uint32_t> order_, fresh_, dead_, free_, merged_;
+  std::vector<SortItem> sorting_;
   size_t live_bytes_ = 0;
 };
 
@@ -139,14 +192,16 @@ class RunningTotal {
   using Table = KeyTable<typename A::Partial>;
 
   void Enter(const Table& pane) {
-    for (const auto& e : pane.entries()) A::Combine(e.value, keys_[keys_.Acquire(e.key(), e.hash, A::kIdentity)].value);
+    ForEachEntry(pane, keys_, [this](const auto& e) {
+      A::Combine(e.value, keys_[keys_.Acquire(e.key(), e.hash, A::kIdentity)].value);
+    });
   }
   void Leave(const Table& pane) {
-    for (const auto& e : pane.entries()) {
+    ForEachEntry(pane, keys_, [this](const auto& e) {
       const uint32_t slot = keys_.Find(e.key(), e.hash);
       A::Invert(e.value, keys_[slot].value);
       keys_.Release(slot);
-    }
+    });
   }
   // Values that came late into a pane that has entered. `is_new(entry)`: the pane did not hold the key before.
   template <class IsNew>
@@ -179,11 +234,11 @@ class TwoStacks {
   void Enter(const Table& pane) {
     std::vector<Item>& items = panes_.emplace_back();
     items.reserve(pane.size());
-    for (const auto& e : pane.entries()) {
+    ForEachEntry(pane, keys_, [this, &items](const auto& e) {
       const uint32_t slot = keys_.Acquire(e.key(), e.hash, Ends{A::kIdentity, A::kIdentity});
       A::Combine(e.value, keys_[slot].value.back);
       items.push_back({slot, e.value, A::kIdentity});
-    }
+    });
   }
 
   // The oldest pane leaves; `pane` is it.
