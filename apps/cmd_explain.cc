@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "apps/job_setup.h"
 #include "apps/verbs.h"
@@ -55,8 +56,9 @@ absl::StatusOr<std::string> Explain(const RunFlags& flags) {
                               options.batch_records > 0 ? fmt::format(" or {} records", options.batch_records) : "", options.workers,
                               options.workers == 1 ? "" : "s"));
   if (options.top > 0) line("keeps", fmt::format("the {} greatest keys of each window", options.top));
+  std::string_view label = "rows";
   for (const OperatorColumns& c : OutputColumns(flags, operators))
-    line("rows", fmt::format("{}(window_start, window_end, {}, {})", c.table, c.key, c.value));
+    line(std::exchange(label, ""), fmt::format("{}(window_start, window_end, {}, {})", c.table, c.key, c.value));
   line("results", flags.output.empty() ? "not kept (no --output)" : fmt::format("{}: rows, offsets and state in one transaction a batch", Printable(flags.output)));
   return text;
 }

@@ -130,6 +130,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
   options.config.brokers = flags.brokers;
   for (const std::string& file : flags.property_files) WEIR_RETURN_IF_ERROR(AddKafkaPropertyFile(file, options.config));
   for (const std::string& item : flags.properties) WEIR_RETURN_IF_ERROR(AddKafkaProperty(item, options.config));
+  for (const std::string& warning : KafkaConfigWarnings(options.config)) fmt::print(stderr, "weir: {}\n", warning);
   options.topics = flags.topics;
   options.group = flags.group;
   if (flags.from) {

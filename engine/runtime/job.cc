@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <set>
 
@@ -203,23 +204,44 @@ class Job::Impl {
           MeetNames();  // a partition may have appeared with this very chunk
           worker.projected.partitions = names_;
         }
-        worker.projected.Clear();
-        worker.projector->Project(worker.chunk, clock, worker.projected);
+        absl::Status failed = Guarded([&] {
+          worker.projected.Clear();
+          worker.projector->Project(worker.chunk, clock, worker.projected);
+        });
         {
           std::unique_lock lock(turn_mutex);
           turn_changed.wait(lock, [&] { return turn == ticket; });
-          DecideFates(worker.projected, now, commit);
+          if (failed.ok()) DecideFates(worker.projected, now, commit);
           ++turn;
         }
         if (pool_.size() > 1) turn_changed.notify_all();
-        if (!worker.projected.rows.empty())
-          for (size_t s = 0; s < stages_.size(); ++s) stages_[s]->Fold(worker.projected, *deltas_[s][w]);
+        for (size_t s = 0; failed.ok() && s < stages_.size() && !worker.projected.rows.empty(); ++s)
+          failed = Guarded([&] { stages_[s]->Fold(worker.projected, *deltas_[s][w]); }, operators_[s].name);
+        if (!failed.ok()) {
+          const std::lock_guard lock(source_mutex);
+          bounds.status = failed;
+          return;
+        }
       }
     });
     MeetPartitions();
     if (batch_records_ > 0) idle_since_ = absl::Now();
     report_.bytes += static_cast<int64_t>(batch_bytes_);
     return bounds.status;
+  }
+
+  // Runs what may throw (an operator, or memory running out) on a worker's thread.
+  template <class Fn>
+  static absl::Status Guarded(Fn&& fn, std::string_view op = "") {
+    try {
+      fn();
+      return absl::OkStatus();
+    } catch (const std::exception& e) {
+      return absl::InternalError(fmt::format("{} threw: {}. Nothing of its batch was committed.",
+                                             op.empty() ? "the projection" : fmt::format("operator {}", op), e.what()));
+    } catch (...) {
+      return absl::InternalError(fmt::format("operator {} threw something that is no std::exception. Nothing of its batch was committed.", op));
+    }
   }
 
   struct BatchBounds {
@@ -365,7 +387,8 @@ class Job::Impl {
       idle_from_ = kNoWatermark;
       return;
     }
-    if (!source_->advances_when_idle() || options_.watermark_delay_ms == kForever) return;
+    const bool bounded = options_.limit > 0 || options_.run_for != absl::InfiniteDuration();
+    if (bounded || !source_->advances_when_idle() || options_.watermark_delay_ms == kForever) return;
     if (idle_from_ == kNoWatermark) {
       if (silent == INT64_MAX && job_watermark_ == kNoWatermark) return;  // nothing has come yet
       idle_from_ = silent == INT64_MAX ? job_watermark_ : std::max(job_watermark_, silent);
