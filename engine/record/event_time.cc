@@ -118,8 +118,9 @@ std::optional<int64_t> ParseIsoTime(std::string_view text) {
       const int hours = Digits(text, at + 1, 2);
       int minutes = 0;
       at += 3;
-      if (at < text.size() && text[at] == ':') ++at;
-      if (at < text.size()) {
+      const bool colon = at < text.size() && text[at] == ':';
+      if (colon) ++at;
+      if (colon || at < text.size()) {
         minutes = Digits(text, at, 2);
         at += 2;
       }

@@ -128,6 +128,8 @@ class ProjectionPlan {
         const std::string quoted = edge.key + '"';
         std::memcpy(&edge.prefix, quoted.data(), std::min<size_t>(quoted.size(), 8));
         std::memset(&edge.mask, 0xff, std::min<size_t>(quoted.size(), 8));
+        // As it stands in a document a backslash escapes what follows: such a key is compared unescaped only.
+        if (edge.key.find('\\') != std::string::npos) edge.mask = 0, edge.prefix = 1;
       }
     }
     CollectSubtree(0, false);

@@ -150,6 +150,11 @@ class Job::Impl {
     };
     WEIR_ASSIGN_OR_RETURN(ResultsFile::Restored restored, results_->Restore(options_.allowed_lateness_ms, pane, window));
     restored_ = std::move(restored.partitions);
+    for (const PartitionProgress& p : restored_)
+      if (!PartitionWatermark(options_.watermark_delay_ms, options_.max_jump_ms).Restore(p.tracker))
+        return absl::UnknownError(fmt::format("the results file is damaged: the watermark state of topic \"{}\" partition {} cannot be read. "
+                                              "Restore the file from a copy, or start over with --reset.",
+                                              p.position.topic, p.position.partition));
     job_watermark_ = restored.job_watermark_ms;
     for (const auto& stage : stages_) stage->Resume(job_watermark_);
     return absl::OkStatus();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -119,7 +120,14 @@ class ResultsFile::Impl {
                                    const std::function<void(const Restored::Window&)>& window) {
     Restored restored;
     WEIR_ASSIGN_OR_RETURN(const std::optional<std::string> watermark, Meta("watermark"));
-    restored.job_watermark_ms = watermark ? std::stoll(*watermark) : kNoWatermark;
+    restored.job_watermark_ms = kNoWatermark;
+    if (watermark) {
+      const char* const end = watermark->data() + watermark->size();
+      const auto parsed = std::from_chars(watermark->data(), end, restored.job_watermark_ms);
+      if (parsed.ec != std::errc() || parsed.ptr != end)
+        return absl::UnknownError(fmt::format(
+            "{}: the stored watermark \"{}\" is no number. Restore the file from a copy, or start over with --reset.", options_.path, *watermark));
+    }
     {
       WEIR_ASSIGN_OR_RETURN(
           Statement s,
@@ -442,8 +450,8 @@ ANALYZE sqlite_master;
   absl::Status WriteRejects(const Commit& commit) {
     const auto newest = [](const auto& all) { return all.size() > kKeptRejects ? all.end() - kKeptRejects : all.begin(); };
     if (!commit.late.empty()) {
-      for (const ResultsTable& t : options_.tables)
-        for (auto r = newest(commit.late); r != commit.late.end(); ++r)
+      for (auto r = newest(commit.late); r != commit.late.end(); ++r)
+        for (const ResultsTable& t : options_.tables)
           WEIR_RETURN_IF_ERROR(Run("INSERT INTO weir_late VALUES (?,?,?,?,?,?)", t.table, r->topic, r->partition, r->offset,
                                    r->event_time_ms, std::string(r->idle ? "idle" : "late")));
       WEIR_RETURN_IF_ERROR(Run("DELETE FROM weir_late WHERE rowid <= (SELECT max(rowid) FROM weir_late) - ?",

@@ -540,7 +540,11 @@ TEST(KafkaSourceTest, SmallQueueDoesNotStandStill) {
   const Read read = ReadAll(*source);
   const absl::Duration took = absl::Now() - begin;
   EXPECT_EQ(read.records, 36000u);
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  EXPECT_LT(took, absl::Seconds(60));  // the checks of the sanitizer take most of it
+#else
   EXPECT_LT(took, absl::Seconds(6));
+#endif
 }
 
 TEST(KafkaSourceTest, WhatCannotWorkIsRefusedBeforeAnyConnection) {
