@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <mutex>
 #include <thread>
 
 #include "apps/job_setup.h"
@@ -40,11 +41,22 @@ class SignalThread {
     thread_.join();
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
-  // From now on the first signal stops this job.
-  void Watch(Job* job) {
-    job_.store(job);
-    if (stopped_.load()) job->Stop();
-  }
+  // While it lives, the first signal stops this job. It must end before the job does.
+  class Watch {
+   public:
+    Watch(SignalThread& signals, Job& job) : signals_(signals) { Set(&job, false); }
+    ~Watch() { Set(nullptr, true); }
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+
+   private:
+    void Set(Job* job, bool ended) {
+      const std::lock_guard<std::mutex> lock(signals_.mutex_);
+      signals_.job_ = job;
+      signals_.ended_ = ended;
+    }
+    SignalThread& signals_;
+  };
   bool stopped() const { return stopped_.load(); }
 
  private:
@@ -54,14 +66,16 @@ class SignalThread {
       if (sigwait(&signals_, &signal) != 0) continue;
       if (over_.load()) return;
       if (signal == SIGUSR1) continue;
-      Job* const job = job_.load();
-      if (stopped_.exchange(true) || job == nullptr) ::_exit(128 + signal);
-      job->Stop();
+      const std::lock_guard<std::mutex> lock(mutex_);  // the job stays until it has been told
+      if (stopped_.exchange(true) || (job_ == nullptr && !ended_)) ::_exit(128 + signal);
+      if (job_ != nullptr) job_->Stop();
     }
   }
 
   sigset_t signals_, before_;
-  std::atomic<Job*> job_{nullptr};
+  std::mutex mutex_;
+  Job* job_ = nullptr;  // under mutex_
+  bool ended_ = false;  // under mutex_: there was a job
   std::atomic<bool> stopped_{false}, over_{false};
   std::thread thread_;
 };
@@ -121,7 +135,7 @@ absl::Status RunJob(const RunFlags& flags) {
   if (!same_terminal) parts.on_batch = [&progress](const JobReport& report) { progress.Update(report); };
   parts.on_notice = [&progress](const std::string& text) { progress.Note(text); };
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<Job> job, Job::Create(std::move(parts)));
-  signals.Watch(job.get());
+  const SignalThread::Watch watch(signals, *job);
   absl::Status status = job->Run();
   progress.Clear();
   if (out != nullptr) {

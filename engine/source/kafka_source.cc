@@ -37,6 +37,7 @@ constexpr milliseconds kTick{100};                 // helper thread, when nothin
 constexpr milliseconds kLag{1000};                 // between looks at the log end of what is caught up
 constexpr milliseconds kHousekeeping{50};
 constexpr milliseconds kQueryTimeout{500};     // bounds how long the destructor waits for the helper thread
+constexpr milliseconds kCommitPatience{1000};      // of offsets for the group: how long the end of a run waits for it
 constexpr milliseconds kDownAfter{1000};           // a broker that is silent for less is not worth a line
 constexpr int kBadReads = 3;                       // of the same batch, before it counts as damaged
 constexpr size_t kMaxNotices = 100;
@@ -310,7 +311,8 @@ class KafkaSource::Impl {
   Clock::time_point next_house_{}, next_recheck_{}, next_send_{};
   int64_t repeated_ = 0;                    // records that came again below the expected offset
   bool repeated_told_ = false;
-  std::map<TopicPartition, int64_t> to_send_;
+  std::map<TopicPartition, int64_t> to_send_;  // where each partition stands, as committed
+  bool send_due_ = false;                   // it changed since it was last sent
 
   ClientHandle client_;
   QueueHandle queue_;
@@ -334,6 +336,9 @@ absl::Status KafkaSource::Impl::Configure(rd_kafka_conf_t* conf) {
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "100"},
       {"reconnect.backoff.max.ms", "2000"},
+      // A broker that has frozen, or whose network has: a minute would pass before another connection is tried, and an
+      // offset commit under way would hold up the end of the run for as long.
+      {"socket.timeout.ms", "10000"},
       {"socket.keepalive.enable", "true"},
       {"log.connection.close", "false"},
       {"topic.metadata.refresh.interval.ms", "30000"},
@@ -352,6 +357,9 @@ absl::Status KafkaSource::Impl::Configure(rd_kafka_conf_t* conf) {
       {"group.id", options_.group},
       {"enable.auto.commit", "false"},
       {"enable.auto.offset.store", "false"},
+      // No member of the group, so no session. But librdkafka keeps an offset commit for as long while the group has no
+      // coordinator (a new cluster, an outage), and the client cannot be destroyed before it gives up.
+      {"session.timeout.ms", std::to_string(kCommitPatience.count())},
       {"auto.offset.reset", "error"},
       {"isolation.level", "read_committed"},
       {"check.crcs", "true"},
@@ -1083,24 +1091,25 @@ void KafkaSource::Impl::KeepHouse(Clock::time_point now) {
 
 void KafkaSource::Impl::Committed(const std::vector<PartitionPosition>& positions) {
   for (const PartitionPosition& p : positions) to_send_[{p.topic, p.partition}] = p.next_offset;
+  send_due_ = true;
 }
 
 // At most once a second, and a last time at the end. The results file is what counts: errors are ignored.
 void KafkaSource::Impl::SendOffsets(bool last) {
-  if (to_send_.empty()) return;
+  if (to_send_.empty() || !(send_due_ || last)) return;  // at the end once more: an earlier one may have failed
+  send_due_ = false;
   next_send_ = Clock::now() + std::chrono::seconds(1);
   ListHandle list(rd_kafka_topic_partition_list_new(static_cast<int>(to_send_.size())));
   for (const auto& [key, offset] : to_send_)
     rd_kafka_topic_partition_list_add(list.get(), key.first.c_str(), key.second)->offset = offset;
   if (!last) {
     rd_kafka_commit(client_.get(), list.get(), /*async=*/1);
-    to_send_.clear();
     return;
   }
   // Waits for the answer for a moment only: the coordinator may be missing.
   QueueHandle answers(rd_kafka_queue_new(client_.get()));
   if (rd_kafka_commit_queue(client_.get(), list.get(), answers.get(), nullptr, nullptr) == RD_KAFKA_RESP_ERR_NO_ERROR)
-    if (rd_kafka_event_t* event = rd_kafka_queue_poll(answers.get(), 500); event != nullptr)
+    if (rd_kafka_event_t* event = rd_kafka_queue_poll(answers.get(), kCommitPatience.count()); event != nullptr)
       rd_kafka_event_destroy(event);
 }
 

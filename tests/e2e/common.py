@@ -256,11 +256,11 @@ def free_port():
 # ---- Kafka -----------------------------------------------------------------------------------------------------------
 
 class Cluster:
-    """A place for topics: WEIR_TEST_BROKERS, or a mock broker of our own. `topics`: {name: partitions}."""
+    """A place for topics: WEIR_TEST_BROKERS, or a mock broker of our own. `topics`: {name: partitions}. `mock`: that in any case."""
 
-    def __init__(self, topics):
+    def __init__(self, topics, mock=False):
         self.topics, self.process = topics, None
-        self.brokers = os.environ.get("WEIR_TEST_BROKERS")
+        self.brokers = None if mock else os.environ.get("WEIR_TEST_BROKERS")
         if self.brokers:
             for name, partitions in topics.items():
                 create_topic(self.brokers, name, partitions)

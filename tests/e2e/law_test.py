@@ -3,9 +3,12 @@
 
     law_test.py [--records N] [--seed S] [--quick] [--only WORD]
 
-Workers, batch bounds, files, stdin, Kafka with 1, 3 and 8 partitions (WEIR_TEST_BROKERS or a mock broker), stopped and
-resumed anywhere: all tables but weir_windows.revision must equal each other and the oracle, which is asked anew for each
-partitioning. Where nothing is late, the partitioning makes no difference either.
+Workers 1, 2, 4; batches of 777 records, 64 KiB, 64 MiB; files, stdin, Kafka with 1, 3 and 8 partitions (WEIR_TEST_BROKERS or a
+mock broker); stopped and resumed anywhere: all tables but weir_windows.revision must equal each other and the oracle, which is
+asked anew for each partitioning. Where nothing is late, the partitioning makes no difference either.
+
+On the whole corpus every pair of workers, bounds and source is run, on a fortieth of it every triple, with batches of one
+record too. --quick, for sanitizer builds: a tenth of the records, fewer stops.
 """
 import argparse
 import json
@@ -19,12 +22,15 @@ import common
 import oracle
 
 OPERATORS = "tweets_by_location,user_mentions,hashtags"
-# Two jobs with hard corners (see corpus()), and one where nothing is late.
+# One job on the whole corpus, in which every fate of a record occurs (see corpus()); on a quarter of it one with odd lengths,
+# and one where nothing is late.
 JOBS = {
-    "sliding": "--window 60s --slide 10s --watermark-delay 10s --mention-weight max-per-status",
-    "odd": "--window 45s --slide 20s --watermark-delay 5s --allowed-lateness 15s --mention-weight retweets --top 5 --normalize casefold --track e,1",
+    "main": "--window 60s --slide 10s --watermark-delay 10s --mention-weight max-per-status --track rain,SNOW --lang en,ja",
+    "odd": "--window 45s --slide 20s --watermark-delay 5s --allowed-lateness 15s --mention-weight retweets --top 5 --normalize casefold",
     "in-time": "--window 60s --slide 60s --watermark-delay 30s --mention-weight max-per-status",
 }
+WORKERS = (1, 2, 4)
+BOUNDS = (("--batch-records", "777"), ("--batch-bytes", "64K"), ("--batch-bytes", "64M"))
 MOCK_RECORDS = 40000  # librdkafka's mock broker drops the oldest beyond 5 MB of a partition, silently
 START_MS = 1430429640000  # 2015-04-30T21:34:00Z
 
@@ -42,11 +48,11 @@ def one_tweet(random_, t, number):
     record = {
         "created_at": time.strftime("%a %b %d %H:%M:%S +0000 %Y", time.gmtime(t // 1000)),
         "id_str": str(10**17 + number),
-        "text": "the text of tweet %d, long enough to be one: %s" % (number, "lorem ipsum "[:random_.randrange(12)]),
+        "text": "tweet %d on %s" % (number, random_.choice(("Rain", "snow", "rain and SNOW", "rain", "the sun"))),
         "user": {"id": number, "location": place, "screen_name": "author"},
         "entities": {"hashtags": [{"text": "Tag%d" % zipf(random_, 900)} for _ in range(random_.choice((0, 0, 0, 1, 2)))],
                      "user_mentions": [{"screen_name": n, "id": 1} for n in names]},
-        "lang": "en",
+        "lang": random_.choice(("en", "en", "en", "ja", "ja", "de", None)),
     }
     kind = random_.random()
     if kind < .9:
@@ -56,7 +62,7 @@ def one_tweet(random_, t, number):
         if random_.random() < .1:
             del record["retweeted_status"]["id_str"]
     if random_.random() < .1:
-        record["extended_tweet"] = {"full_text": "the whole text", "entities": {"user_mentions": [{"screen_name": "Extended%d" % zipf(random_, 50)}], "hashtags": []}}
+        record["extended_tweet"] = {"full_text": random_.choice(("the whole text", "all of the rain")), "entities": {"user_mentions": [{"screen_name": "Extended%d" % zipf(random_, 50)}], "hashtags": []}}
     if random_.random() < .02:
         del record["id_str"]
     line = json.dumps(record, ensure_ascii=random_.random() < .5, separators=(",", ":"))
@@ -155,10 +161,12 @@ class Law:
         if not self.wanted(name):
             return
         db, done, runs, started = self.new_db(place), 0, 0, time.monotonic()
+        most = 5 if self.arguments.quick else 10
         while done < total:
-            step = self.random.choice((1, 7, total // 50 + 1, total // 7 + 1))
-            result = common.run("run", OPERATORS, *inputs, *flags, "--limit", step, "--workers", self.random.choice((1, 2, 4)),
-                                "--batch-records", self.random.choice((1, 10, 777, 10**6)), "-o", db, "--stdout", "none", "-q")
+            step = self.random.choice((1, 7, total // 20 + 1, total // 4 + 1)) if runs < most else total
+            result = common.run("run", OPERATORS, *inputs, *flags, "--limit", step, "--workers", self.random.choice(WORKERS),
+                                "--batch-records", self.random.choice((1, 10, 777, 10**6)) if step < 5000 else 10000,
+                                "-o", db, "--stdout", "none", "-q")
             if not self.checks.check("%s: run %d, --limit %d: exit 0" % (name, runs, step), result.code == 0, result):
                 return
             runs, before, done = runs + 1, done, common.consumed(db)
@@ -172,7 +180,7 @@ class Law:
             return
         db, stops, started = self.new_db(place), 0, time.monotonic()
         for attempt in range(60):
-            process = common.start("run", OPERATORS, *inputs, *flags, "--batch-records", max(1, total // 400), "-o", db, "--stdout", "none", "-q")
+            process = common.start("run", OPERATORS, *inputs, *flags, "--workers", self.random.choice(WORKERS), "--batch-records", max(1, total // 400), "-o", db, "--stdout", "none", "-q")
             before = common.consumed(db)
             goal = before + (self.random.randrange(1, max(2, (total - before) // 4)) if attempt % 4 else 1)
             deadline = time.monotonic() + 120
@@ -190,7 +198,7 @@ class Law:
             if common.consumed(db) >= total:
                 break
             stops += 1
-            if stops >= 12:
+            if stops >= (4 if self.arguments.quick else 8):
                 break
         result = common.run("run", OPERATORS, *inputs, *flags, "-o", db, "--stdout", "none", "-q")
         if self.checks.check(name + ": last run: exit 0", result.code == 0, result):
@@ -214,101 +222,114 @@ class Law:
                 return
         self.verdict(name, db, expected, {path: "all"}, time.monotonic() - started, ", %d runs" % runs)
 
-    def job(self, job, place, records, whole):
-        """Every way to run one job; `whole`: the full matrix. Returns [{partitions: (tables, sums)}], one for each corpus."""
-        flags = JOBS[job].split()
-        options = oracle.options_of(OPERATORS, flags)
-        memo, found = {}, {}
-        answers = [found]
+    def streamed(self, name, place, data, flags, expected):
+        if not self.wanted(name):
+            return
+        db, started = self.new_db(place), time.monotonic()
+        result = common.run("run", OPERATORS, "-i", "-", *flags, "-o", db, "--stdout", "none", "-q", stdin=data, timeout=900)
+        seconds = time.monotonic() - started
+        if self.checks.check(name + ": exit 0", result.code == 0, result):
+            topic = common.query(db, "select topic from weir_progress")[0][0]
+            self.verdict(name, db, expected, {topic: "all"}, seconds)
 
-        def expect(split):
-            partitions = [("all", p, [(r, None) for r in part]) for p, part in enumerate(split)]
-            answer = oracle.answer(partitions, options, memo=memo)
-            sums = {n: sum(c[n] for c in answer.progress.values()) for n in oracle.COUNTERS}
-            print("%s, %d partition(s): oracle %s, %d windows" % (job, len(split), sums, len(answer.windows)), flush=True)
-            return answer, sums, common.expected_snapshot(answer)
+    def settings(self, how, source):
+        """(label, flags) for the source of this number. "pairs": a Latin square, so that over all sources every pair of workers,
+        bounds and source occurs; "all": every triple; "one": another one for each source."""
+        for w, workers in enumerate(WORKERS):
+            for b, bounds in enumerate(BOUNDS):
+                if how == "all" or (w + b + source) % 3 == 0 and (how == "pairs" or w == (source + source // 3) % 3):
+                    yield "workers %d, %s %s" % (workers, *bounds), ["--workers", str(workers), *bounds]
 
-        def bounds_of():
-            for workers in (1, 2, 4) if whole else (2,):
-                for bounds in (("--batch-records", "777"), ("--batch-bytes", "64K"), ("--batch-bytes", "64M")):
-                    yield "workers %d, %s" % (workers, " ".join(bounds)), flags + ["--workers", str(workers), *bounds]
+    def split(self, records, n):
+        """Uneven on purpose."""
+        if n == 1:
+            return [records]
+        parts, chooser = [[] for _ in range(n)], random.Random(self.arguments.seed + n)
+        for record in records:
+            parts[min(chooser.randrange(n), chooser.randrange(n))].append(record)
+        return parts
 
-        def part_of(n):  # uneven on purpose
-            parts = [[] for _ in range(n)]
-            chooser = random.Random(self.arguments.seed + n)
-            for record in records:
-                parts[min(chooser.randrange(n), chooser.randrange(n))].append(record)
-            return parts
+    def oracle(self, job, records, n, memo, known={}):
+        """(tables, sums of the counters) of this partitioning; each is asked for once."""
+        key = job, len(records), n
+        if key not in known:
+            started = time.monotonic()
+            answer = oracle.answer([("all", p, [(r, None) for r in part]) for p, part in enumerate(self.split(records, n))],
+                                   oracle.options_of(OPERATORS, JOBS[job].split()), memo=memo)
+            sums = {name: sum(c[name] for c in answer.progress.values()) for name in oracle.COUNTERS}
+            known[key] = common.expected_snapshot(answer), sums, answer
+            print("%s, %d records, %d partition(s): oracle %s, %d windows, %.1f s" % (
+                job, len(records), n, " ".join("%s %d" % item for item in sums.items() if item[1]), len(answer.windows),
+                time.monotonic() - started), flush=True)
+        return known[key]
 
+    def job(self, job, place, records, how, stops=True):
+        """Every way to run one job. `how`: see settings(). Returns what the oracle said: {partitions: (tables, sums, answer)}."""
+        flags, memo, total = JOBS[job].split(), {}, len(records)
+        title = "%s, %d" % (job, total)
+
+        # One file, stdin.
         data = b"".join(r + b"\n" for r in records)
-        path = common.write(os.path.join(place, job + ".ndjson"), data)
-        answer, sums, expected = expect([records])
-        found[1] = expected, sums
-        if job != "in-time":  # a corpus without the hard cases would prove little
-            for counter in ("late", "invalid", "skipped", "quarantined"):
-                self.checks.check("%s: the corpus has records %s" % (job, counter), sums[counter] > 0)
-        for label, more in bounds_of():
-            self.once("%s, file, %s" % (job, label), place, ["-i", path], more, expected, {path: "all"})
-        for label, more in list(bounds_of())[:None if whole else 1]:
-            db = self.new_db(place)
-            name = "%s, stdin, %s" % (job, label)
-            if self.wanted(name):
-                started = time.monotonic()
-                result = common.run("run", OPERATORS, "-i", "-", *more, "-o", db, "--stdout", "none", "-q", stdin=data, timeout=900)
-                if self.checks.check(name + ": exit 0", result.code == 0, result):
-                    topic = common.query(db, "select topic from weir_progress")[0][0]
-                    self.verdict(name, db, expected, {topic: "all"}, time.monotonic() - started)
-        self.limited(job + ", file, --limit again and again", place, ["-i", path], flags, expected, {path: "all"}, len(records))
-        self.signalled(job + ", file, SIGTERM and resumed", place, ["-i", path], flags, expected, {path: "all"}, len(records))
-        self.grown(job + ", file that grows", place, records, flags, expected)
-
-        fortieth = records[:max(1, len(records) // 40)]
-        small = common.write(os.path.join(place, job + "-small.ndjson"), b"".join(r + b"\n" for r in fortieth))
-        small_expected = common.expected_snapshot(oracle.answer([("all", 0, [(r, None) for r in fortieth])], options, memo=memo))
-        self.once(job + ", a fortieth, --batch-records 1", place, ["-i", small], flags + ["--batch-records", "1"], small_expected, {small: "all"})
-        self.once(job + ", a fortieth, --batch-records 1, 4 workers", place, ["-i", small], flags + ["--batch-records", "1", "--workers", "4"],
-                  small_expected, {small: "all"})
+        path = common.write(os.path.join(place, "%s-%d.ndjson" % (job, total)), data)
+        expected, sums, _ = self.oracle(job, records, 1, memo)
+        found = {1: (expected, sums)}
+        one_file = {path: "all"}
+        for label, more in self.settings(how, 0):
+            self.once("%s, file, %s" % (title, label), place, ["-i", path], flags + more, expected, one_file)
+        for label, more in self.settings(how, 1):
+            self.streamed("%s, stdin, %s" % (title, label), place, data, flags + more, expected)
+        if how == "all":
+            for workers in WORKERS:
+                more = ["--workers", str(workers), "--batch-records", "1"]
+                self.once("%s, file, workers %d, --batch-records 1" % (title, workers), place, ["-i", path], flags + more, expected, one_file)
+            self.streamed(title + ", stdin, --batch-records 1", place, data, flags + ["--batch-records", "1"], expected)
+        if stops:
+            self.limited(title + ", file, --limit again and again", place, ["-i", path], flags, expected, one_file, total)
+            self.signalled(title + ", file, SIGTERM and resumed", place, ["-i", path], flags, expected, one_file, total)
+            self.grown(title + ", file that grows", place, records, flags, expected)
 
         # Three files. The oracle numbers partitions; a file has its name and partition 0.
-        split = part_of(3)
-        answer, sums, _ = expect(split)
-        found[3] = common.expected_snapshot(answer), sums
-        paths = [common.write(os.path.join(place, "%s-%d.ndjson" % (job, p)), b"".join(r + b"\n" for r in part)) for p, part in enumerate(split)]
-        as_files = oracle.Answer(answer.tables, answer.windows, {(paths[p], 0): c for (_, p), c in answer.progress.items()},
-                                 {(paths[r[1]], 0) + r[2:] for r in answer.late},
-                                 {(paths[r[1]], 0) + r[2:] for r in answer.dead})
-        inputs = [word for p in paths for word in ("-i", p)]
-        for label, more in bounds_of():
-            self.once("%s, 3 files, %s" % (job, label), place, inputs, more, common.expected_snapshot(as_files), None)
-        self.limited(job + ", 3 files, --limit again and again", place, inputs, flags, common.expected_snapshot(as_files), None, len(records))
-        self.signalled(job + ", 3 files, SIGTERM and resumed", place, inputs, flags, common.expected_snapshot(as_files), None, len(records))
+        if job != "main":
+            tables, sums, answer = self.oracle(job, records, 3, memo)
+            found[3] = tables, sums
+            paths = [common.write(os.path.join(place, "%s-%d-%d.ndjson" % (job, total, p)), b"".join(r + b"\n" for r in part))
+                     for p, part in enumerate(self.split(records, 3))]
+            as_files = common.expected_snapshot(oracle.Answer(
+                answer.tables, answer.windows, {(paths[p], 0): c for (_, p), c in answer.progress.items()},
+                {(paths[r[1]], 0) + r[2:] for r in answer.late}, {(paths[r[1]], 0) + r[2:] for r in answer.dead}))
+            inputs = [word for p in paths for word in ("-i", p)]
+            for label, more in self.settings(how, 2):
+                self.once("%s, 3 files, %s" % (title, label), place, inputs, flags + more, as_files, None)
+            if stops:
+                self.limited(title + ", 3 files, --limit again and again", place, inputs, flags, as_files, None, total)
+                self.signalled(title + ", 3 files, SIGTERM and resumed", place, inputs, flags, as_files, None, total)
 
         if not common.have_kafka():
-            self.checks.leave_out(job + ": Kafka (neither WEIR_TEST_BROKERS nor a mock broker)")
-            return answers
-        topics = {n: "law-%s-%d-%d" % (job, n, os.getpid()) for n in (1, 3, 8)}
-        if not os.environ.get("WEIR_TEST_BROKERS") and len(records) > MOCK_RECORDS:
-            print("%s, Kafka: the first %d records, more than which a mock broker does not keep" % (job, MOCK_RECORDS))
-            records = records[:MOCK_RECORDS]
-            found = {}  # the oracle's answers so far are of more records
-            answers.append(found)
+            self.checks.leave_out(title + ": Kafka (neither WEIR_TEST_BROKERS nor a mock broker)")
+            return found
+        if not os.environ.get("WEIR_TEST_BROKERS") and total > MOCK_RECORDS:
+            print("%s, Kafka: the first %d records, more than which a mock broker does not keep" % (title, MOCK_RECORDS))
+            records, total = records[:MOCK_RECORDS], MOCK_RECORDS
+            title, found = "%s, %d" % (job, total), {}  # the oracle's answers so far are of more records
+        topics = {n: "law-%s-%d-%d-%d" % (job, total, n, os.getpid()) for n in (1, 3, 8)}
         with common.Cluster({topic: n for n, topic in topics.items()}) as cluster:
-            for n, topic in topics.items():
-                if not self.wanted("%s, Kafka %d" % (job, n)):
+            for source, (n, topic) in enumerate(topics.items(), 3):
+                name = "%s, Kafka %d" % (title, n)
+                if not any(self.wanted(name + tail) for tail in (", workers", ", --limit", ", SIGTERM")):
                     continue
-                split = part_of(n) if n > 1 else [records]
-                for p, part in enumerate(split):
+                for p, part in enumerate(self.split(records, n)):
                     cluster.produce(topic, p, part)
-                if n not in found:
-                    _, sums, expected = expect(split)
-                    found[n] = expected, sums
-                expected = found[n][0]
+                expected, sums, _ = self.oracle(job, records, n, memo)
+                found[n] = expected, sums
                 inputs = ["-b", cluster.brokers, "-t", topic, "--to", "latest"]
-                for label, more in bounds_of():
-                    self.once("%s, Kafka %d, %s" % (job, n, label), place, inputs, more, expected, {topic: "all"})
-                self.limited("%s, Kafka %d, --limit again and again" % (job, n), place, inputs, flags, expected, {topic: "all"}, len(records))
-                self.signalled("%s, Kafka %d, SIGTERM and resumed" % (job, n), place, inputs, flags, expected, {topic: "all"}, len(records))
-        return answers
+                for label, more in self.settings(how, source):
+                    self.once("%s, %s" % (name, label), place, inputs, flags + more, expected, {topic: "all"})
+                if how == "all":
+                    self.once(name + ", --batch-records 1", place, inputs, flags + ["--batch-records", "1"], expected, {topic: "all"})
+                if stops:
+                    self.limited(name + ", --limit again and again", place, inputs, flags, expected, {topic: "all"}, total)
+                    self.signalled(name + ", SIGTERM and resumed", place, inputs, flags, expected, {topic: "all"}, total)
+        return found
 
 
 def main():
@@ -322,16 +343,20 @@ def main():
     print("law: %d records, --seed %d" % (count, arguments.seed), flush=True)
     law = Law(arguments)
     with common.folder() as place:
+        started = time.monotonic()
         hard = corpus(count, arguments.seed)
-        print("corpus: %.0f bytes per record" % (sum(map(len, hard)) / len(hard)), flush=True)
-        law.job("sliding", place, hard, whole=not arguments.quick)
-        law.job("odd", place, hard, whole=False)
-        found = law.job("in-time", place, corpus(count, arguments.seed + 1, in_time=True), whole=False)
-        for answers in found:
-            for n, (tables, sums) in answers.items():  # the oracle's; each run was equal to them
-                law.checks.equal("in-time, %d partitions: nothing is late" % n, sums["late"], 0)
-                for table in OPERATORS.split(",") + ["weir_windows"]:
-                    law.checks.equal("in-time, %d partitions as with %d: %s" % (n, min(answers), table), tables[table], answers[min(answers)][0][table])
+        print("corpus: %.0f bytes per record, %.1f s" % (sum(map(len, hard)) / len(hard), time.monotonic() - started), flush=True)
+        found = law.job("main", place, hard, "pairs")
+        for n, (_, sums) in found.items():  # a corpus without the hard cases would prove little
+            for counter in ("aggregated", "late", "invalid", "skipped", "quarantined", "filtered"):
+                law.checks.check("main, %d partition(s): the corpus has records %s" % (n, counter), sums[counter] > 0)
+        law.job("main", place, hard[:max(1, count // 40)], "all", stops=False)
+        law.job("odd", place, hard[:count // 4], "one", stops=not arguments.quick)
+        found = law.job("in-time", place, corpus(count // 4, arguments.seed + 1, in_time=True), "one", stops=False)
+        for n, (tables, sums) in found.items():  # the oracle's; each run was equal to them
+            law.checks.equal("in-time, %d partitions: nothing is late" % n, sums["late"], 0)
+            for table in OPERATORS.split(",") + ["weir_windows"]:
+                law.checks.equal("in-time, %d partitions as with %d: %s" % (n, min(found), table), tables[table], found[min(found)][0][table])
     width = max([len(row[0]) for row in law.table] or [0])
     for name, seconds, verdict in law.table:
         print("%-*s %8.2f s  %s" % (width, name, seconds, verdict))

@@ -374,8 +374,8 @@ def to_csv(operator, rows):
     """The table as CSV: columns of the contract, LF, quotes only where needed, by (window_end, key bytes)."""
     out = io.StringIO()
     out.write("window_start,window_end,%s,%s\n" % VALUE_COLUMN[operator])
-    for row in rows:
-        out.write(",".join(csv_field(value) for value in row) + "\n")
+    for start, end, key, value in rows:
+        out.write("%s,%s,%s,%s\n" % (start, end, csv_field(key), value))
     return out.getvalue().encode("utf-8")
 
 
