@@ -80,6 +80,7 @@ absl::Status Demo(const ParsedFlags& parsed) {
   WEIR_ASSIGN_OR_RETURN(const int64_t seed, ParseNumber("--seed", text("seed", "1"), 0));
   const std::string output = text("output", "weir-demo.db");
 
+  BlockJobSignals();
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<EmbeddedBroker> broker, EmbeddedBroker::Start());
   WEIR_RETURN_IF_ERROR(broker->CreateTopic(kTopic, kPartitions));
   TweetGeneratorOptions options;

@@ -19,18 +19,23 @@
 namespace weir {
 namespace {
 
-// Takes SIGINT, SIGTERM and SIGHUP for a job: the first asks it to stop, the second ends the process at once, which costs
-// nothing but reading the last batch again. Block the signals (in the constructor) before any other thread is made.
+// What ends a job: SIGINT, SIGTERM and SIGHUP, but for those that the parent had ignored (nohup).
+sigset_t JobSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action;
+    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
+    sigaddset(&signals, signal);
+  }
+  return signals;
+}
+
+// Takes those signals for a job: the first asks it to stop, the second ends the process at once, which costs nothing but
+// reading the last batch again.
 class SignalThread {
  public:
-  SignalThread() {
-    sigemptyset(&signals_);
-    for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      struct sigaction action;
-      // nohup: what the parent had ignored stays ignored.
-      if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
-      sigaddset(&signals_, signal);
-    }
+  SignalThread() : signals_(JobSignals()) {
     sigaddset(&signals_, SIGUSR1);  // ends the thread
     pthread_sigmask(SIG_BLOCK, &signals_, &before_);
     thread_ = std::thread([this] { Loop(); });
@@ -110,6 +115,11 @@ absl::StatusOr<std::unique_ptr<ResultsFile>> OpenResults(const RunFlags& flags, 
 }
 
 }  // namespace
+
+void BlockJobSignals() {
+  const sigset_t signals = JobSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
 
 absl::Status RunJob(const RunFlags& flags) {
   SignalThread signals;

@@ -7,8 +7,11 @@
 
 namespace weir {
 
-// Until the input ends, a limit is reached or a signal comes; prints rows, progress and the summary. Call it before other
-// threads are made: it blocks the signals that it waits for.
+// Keeps the signals that end a job from the threads that are made from now on: call it before making any. They wait until
+// RunJob takes them.
+void BlockJobSignals();
+
+// Until the input ends, a limit is reached or a signal comes; prints rows, progress and the summary.
 absl::Status RunJob(const RunFlags& flags);
 
 }  // namespace weir

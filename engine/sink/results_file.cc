@@ -100,14 +100,22 @@ class ResultsFile::Impl {
     sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA cell_size_check=ON"));
     WEIR_ASSIGN_OR_RETURN(const int64_t tables, Integer("SELECT count(*) FROM sqlite_master"));
+    bool anew = options_.reset;
     if (tables != 0) {
       WEIR_RETURN_IF_ERROR(CheckOwner());
-      if (!options_.reset) WEIR_RETURN_IF_ERROR(CheckJob());
+      WEIR_ASSIGN_OR_RETURN(const int64_t progress, Integer("SELECT (SELECT count(*) FROM weir_progress WHERE consumed + gap > 0) + "
+                                                            "(SELECT count(*) FROM weir_windows)"));
+      if (!anew) {
+        const absl::Status job = CheckJob();
+        // A run that never read anything (a mistyped topic, say) leaves nothing to protect.
+        if (!job.ok() && progress > 0) return job;
+        anew = !job.ok();
+      }
     }
     if (sqlite3_db_readonly(raw, "main") == 1)
       return absl::PermissionDeniedError(
           fmt::format("{} is read-only. Make it writable, or use another --output.", options_.path));
-    if (tables == 0 || options_.reset) WEIR_RETURN_IF_ERROR(CreateTables(tables != 0));
+    if (tables == 0 || anew) WEIR_RETURN_IF_ERROR(CreateTables(tables != 0));
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA journal_mode=WAL"));
     WEIR_RETURN_IF_ERROR(Exec(options_.durability_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA wal_autocheckpoint=4000"));
