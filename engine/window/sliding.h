@@ -98,6 +98,9 @@ class LiveKeys {
     size_t at = 0;
     const auto pass_to = [&](size_t end) {
       for (; at < end; ++at) {
+        // Key order is random order in memory: ask for the slot, and then for its key, a while before.
+        if (at + 2 * kPrefetchAhead < order_.size()) __builtin_prefetch(&slots_[order_[at + 2 * kPrefetchAhead]]);
+        if (at + kPrefetchAhead < order_.size()) __builtin_prefetch(slots_[order_[at + kPrefetchAhead]].data);
         if (slots_[order_[at]].refs == 0) continue;
         merged_.push_back(order_[at]);
         visit(slots_[order_[at]]);
