@@ -19,8 +19,11 @@ std::string Names(const std::vector<std::string>& items) {
   return out;
 }
 
-absl::StatusOr<std::string> Explain(const RunFlags& flags) {
+}  // namespace
+
+absl::StatusOr<std::string> ExplainJob(const RunFlags& flags) {
   WEIR_ASSIGN_OR_RETURN(const std::vector<Operator> operators, MakeOperators(flags));
+  WEIR_RETURN_IF_ERROR(CheckFields(flags, operators));
   WEIR_ASSIGN_OR_RETURN(const JobOptions options, MakeJobOptions(flags));
   WEIR_ASSIGN_OR_RETURN(const ColumnPlan plan, PlanColumns(options, operators));
   WEIR_RETURN_IF_ERROR(MakeProjectionPlan(plan.projection).status());
@@ -63,13 +66,11 @@ absl::StatusOr<std::string> Explain(const RunFlags& flags) {
   return text;
 }
 
-}  // namespace
-
 int CmdExplain(int argc, char** argv) {
   int exit_code = 0;
   const std::optional<RunFlags> flags = ReadRunFlags(argc, argv, exit_code);
   if (!flags) return exit_code;
-  const absl::StatusOr<std::string> text = Explain(*flags);
+  const absl::StatusOr<std::string> text = ExplainJob(*flags);
   if (!text.ok()) return Fail(text.status());
   fmt::print("{}", *text);
   return std::fflush(stdout) == 0 ? 0 : 74;

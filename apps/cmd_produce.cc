@@ -316,8 +316,14 @@ absl::Status Produce(const ProduceOptions& options) {
   const absl::Time start = absl::Now();
   int64_t number = 0, sent = 0, without_key = 0;
   std::string refused;  // the first line that could not even be queued
+  absl::Status broken;  // why reading or sending ended early
   while (true) {
-    WEIR_ASSIGN_OR_RETURN(const std::optional<std::string_view> line, lines->Next());
+    const absl::StatusOr<std::optional<std::string_view>> next = lines->Next();
+    if (!next.ok()) {
+      broken = next.status();  // what was read before is delivered all the same
+      break;
+    }
+    const std::optional<std::string_view>& line = *next;
     if (!line) break;
     ++number;
     if (IsBlank(*line)) continue;
@@ -331,7 +337,8 @@ absl::Status Produce(const ProduceOptions& options) {
     if (queued.code() == absl::StatusCode::kInvalidArgument) {
       if (refused.empty()) refused = fmt::format("line {}: {}", number, std::string(queued.message()));
     } else if (!queued.ok()) {
-      break;  // no later one will fare better; Flush tells why
+      broken = queued;  // no later one will fare better
+      break;
     }
     progress.Update(++sent);
   }
@@ -348,7 +355,8 @@ absl::Status Produce(const ProduceOptions& options) {
     return absl::UnavailableError(fmt::format("{} of {} lines were not delivered to {}; the first: {}",
                                               WithThousands(producer->failed()), WithThousands(sent), options.topic,
                                               refused));
-  return flushed;
+  WEIR_RETURN_IF_ERROR(flushed);
+  return broken.code() == absl::StatusCode::kCancelled ? absl::OkStatus() : broken;
 }
 
 }  // namespace

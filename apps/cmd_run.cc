@@ -31,8 +31,8 @@ sigset_t JobSignals() {
   return signals;
 }
 
-// Takes those signals for a job: the first asks it to stop, the second ends the process at once, which costs nothing but
-// reading the last batch again.
+// Takes those signals for a job: the first asks it to stop (before anything was read, that is to end), the second ends the
+// process at once, which costs nothing but reading the last batch again.
 class SignalThread {
  public:
   SignalThread() : signals_(JobSignals()) {
@@ -72,7 +72,8 @@ class SignalThread {
       if (over_.load()) return;
       if (signal == SIGUSR1) continue;
       const std::lock_guard<std::mutex> lock(mutex_);  // the job stays until it has been told
-      if (stopped_.exchange(true) || (job_ == nullptr && !ended_)) ::_exit(128 + signal);
+      if (stopped_.exchange(true)) ::_exit(128 + signal);
+      if (job_ == nullptr && !ended_) ::_exit(0);
       if (job_ != nullptr) job_->Stop();
     }
   }
@@ -83,6 +84,21 @@ class SignalThread {
   bool ended_ = false;  // under mutex_: there was a job
   std::atomic<bool> stopped_{false}, over_{false};
   std::thread thread_;
+};
+
+class BesideProgress final : public Sink {
+ public:
+  BesideProgress(std::unique_ptr<Sink> sink, Progress& progress) : sink_(std::move(sink)), progress_(progress) {}
+  absl::Status Write(const Commit& commit) override {
+    if (commit.windows.empty()) return sink_->Write(commit);
+    const auto hold = progress_.GiveWay();
+    return sink_->Write(commit);
+  }
+  absl::Status Close() override { return sink_->Close(); }
+
+ private:
+  const std::unique_ptr<Sink> sink_;
+  Progress& progress_;
 };
 
 bool ShowsTable(const RunFlags& flags) {
@@ -125,6 +141,7 @@ absl::Status RunJob(const RunFlags& flags) {
   SignalThread signals;
   Job::Parts parts;
   WEIR_ASSIGN_OR_RETURN(parts.operators, MakeOperators(flags));
+  WEIR_RETURN_IF_ERROR(CheckFields(flags, parts.operators));
   WEIR_ASSIGN_OR_RETURN(parts.options, MakeJobOptions(flags));
   WEIR_ASSIGN_OR_RETURN(const ColumnPlan plan, PlanColumns(parts.options, parts.operators));
   // Paths are looked at before anything is created.
@@ -139,10 +156,14 @@ absl::Status RunJob(const RunFlags& flags) {
   if (!flags.output.empty()) {
     WEIR_ASSIGN_OR_RETURN(parts.results, OpenResults(flags, parts.operators));
   }
+  if (flags.verbose) {
+    WEIR_ASSIGN_OR_RETURN(const std::string plan_text, ExplainJob(flags));
+    fmt::print(stderr, "{}", plan_text);
+  }
   Progress progress(flags);
-  // On one terminal a status line between the tables would only disturb.
-  const bool same_terminal = out != nullptr && ::isatty(STDOUT_FILENO) == 1 && flags.progress != RunFlags::Progress::kAlways;
-  if (!same_terminal) parts.on_batch = [&progress](const JobReport& report) { progress.Update(report); };
+  // Rows and the status line may share a terminal: the line gives way while rows are written.
+  if (out != nullptr) parts.sinks.back() = std::make_unique<BesideProgress>(std::move(parts.sinks.back()), progress);
+  parts.on_batch = [&progress](const JobReport& report) { progress.Update(report); };
   parts.on_notice = [&progress](const std::string& text) { progress.Note(text); };
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<Job> job, Job::Create(std::move(parts)));
   const SignalThread::Watch watch(signals, *job);

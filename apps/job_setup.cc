@@ -81,6 +81,19 @@ absl::StatusOr<std::vector<Operator>> MakeOperators(const RunFlags& flags) {
   return operators;
 }
 
+absl::Status CheckFields(const RunFlags& flags, const std::vector<Operator>& operators) {
+  std::vector<std::string> read;
+  for (const Operator& op : operators)
+    for (const FieldRead& field : op.reads) read.push_back(field.name);
+  if (!flags.track.empty()) read.push_back("text");
+  if (!flags.langs.empty()) read.push_back("lang");
+  for (const FieldMapping& field : flags.fields)
+    if (std::find(read.begin(), read.end(), field.name) == read.end())
+      return absl::InvalidArgumentError(fmt::format("--field {}: nothing in this run reads a field of that name.{} It reads {}.", field.name,
+                                                    DidYouMean(field.name, read), Join(read, ", ")));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<JobOptions> MakeJobOptions(const RunFlags& flags) {
   JobOptions options;
   const Format* const format = FindFormat(flags.format);

@@ -22,11 +22,16 @@ std::optional<RunFlags> ReadRunFlags(int argc, char** argv, int& exit_code);
 
 // Errors, of all here: kInvalidArgument, or what the opened thing says.
 absl::StatusOr<std::vector<Operator>> MakeOperators(const RunFlags& flags);
+// Every --field is read by something: a misspelt one would silently be absent.
+absl::Status CheckFields(const RunFlags& flags, const std::vector<Operator>& operators);
 absl::StatusOr<JobOptions> MakeJobOptions(const RunFlags& flags);
 absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const ColumnPlan& plan);
 
 // What makes the job this job: name and value, in the words of the flags. Holds no secrets.
 std::vector<std::pair<std::string, std::string>> DescribeJob(const RunFlags& flags);
+
+// What `weir run` with these flags would do, in lines of text: `weir explain`, and `-v`.
+absl::StatusOr<std::string> ExplainJob(const RunFlags& flags);
 
 // Table, key and value columns by operator.
 std::vector<OperatorColumns> OutputColumns(const RunFlags& flags, const std::vector<Operator>& operators);

@@ -56,7 +56,8 @@ void Progress::Update(const JobReport& report) {
   last_ = now;
   last_records_ = report.counts.consumed;
   const std::string line = StatusLine(report, rate);
-  const std::lock_guard lock(mutex_);
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return;  // rows are being written
   if (terminal_) fmt::print(stderr, "\r{}\x1b[K", Truncated(line, TerminalColumns() - 1));
   else fmt::print(stderr, "{}\n", line);
   shown_ = terminal_;
@@ -66,6 +67,11 @@ void Progress::Note(const std::string& text) {
   const std::lock_guard lock(mutex_);
   fmt::print(stderr, "{}weir: {}\n", shown_ ? "\r\x1b[K" : "", Printable(text));
   shown_ = false;
+}
+
+std::unique_lock<std::mutex> Progress::GiveWay() {
+  Clear();
+  return std::unique_lock(mutex_);
 }
 
 void Progress::Clear() {

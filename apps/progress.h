@@ -22,6 +22,8 @@ class Progress {
   // A line for the user, above the status line. Control characters are made visible.
   void Note(const std::string& text);
   void Clear();
+  // Clears the status line, and keeps it away while the result lives.
+  std::unique_lock<std::mutex> GiveWay();
 
   // At most five lines. `stopped`: by a signal.
   static std::string Summary(const JobReport& report, const RunFlags& flags, bool stopped);

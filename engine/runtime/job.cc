@@ -91,12 +91,15 @@ class Job::Impl {
     bool over = false;
     while (!over) {
       auto commit = std::make_unique<Commit>();
-      status = ReadBatch(end, *commit);
-      if (!status.ok()) break;  // what this batch had read is not committed, and is read again
+      bool broken = false;
+      status = ReadBatch(end, *commit, broken);
+      if (broken) break;  // nothing of this batch is committed; it is read again
+      // After an error of the source, what was read before it counts, and the run ends.
+      const bool failed = !status.ok();
       const bool stopped = stop_.load();
       const bool limit = options_.limit > 0 && report_.counts.consumed + batch_records_ >= options_.limit;
-      const bool ended = source_->ended() || limit || (!stopped && absl::Now() >= end);
-      over = ended || stopped;
+      const bool ended = !failed && (source_->ended() || limit || (!stopped && absl::Now() >= end));
+      over = ended || stopped || failed;
       const absl::Time reading_done = absl::Now();
       MergeDeltas(*commit);
       AdvanceWatermark();
@@ -104,8 +107,11 @@ class Job::Impl {
       DescribePartitions(*commit);
       if (!commit->empty()) {
         ++report_.commits;
-        status = queue.Push(std::move(commit));
-        if (!status.ok()) break;
+        const absl::Status pushed = queue.Push(std::move(commit));
+        if (!pushed.ok()) {
+          status = pushed;
+          break;
+        }
       }
       PassOn(queue);
       if (batch_records_ > 0) report_.batch_time = absl::Now() - reading_done;
@@ -182,15 +188,10 @@ class Job::Impl {
 
   // Reads a batch until it is full, its time is up, or nothing is left. Each worker takes a chunk from the source, projects it,
   // waits for its turn to have the fates of its records decided, and folds it: a chunk stays in one core's cache all the way.
-  absl::Status ReadBatch(absl::Time end, Commit& commit) {
+  // `broken`: an operator threw, so that the batch is not whole. Else an error is the source's, and all before it is.
+  absl::Status ReadBatch(absl::Time end, Commit& commit, bool& broken) {
     const absl::Time begin = absl::Now();
-    BatchClock clock{.quarantine_after_ms = SaturatingAdd(absl::ToUnixMillis(begin), options_.max_future_ms)};
-    if (options_.time == TimeKind::kProcessing) {
-      const int64_t batch_ms = absl::ToInt64Milliseconds(options_.batch);
-      batch_time_ms_ = std::max(batch_time_ms_, FloorDiv(absl::ToUnixMillis(begin), batch_ms) * batch_ms);
-      if (job_watermark_ != kNoWatermark) batch_time_ms_ = std::max(batch_time_ms_, job_watermark_);
-      clock = {.quarantine_after_ms = kForever, .fixed_time_ms = batch_time_ms_};
-    }
+    if (options_.time == TimeKind::kProcessing) batch_time_ms_ = std::max({batch_time_ms_, job_watermark_, BatchTime(begin)});
     batch_records_ = 0;
     batch_bytes_ = 0;
     BatchBounds bounds(std::min(end, begin + options_.batch), end);
@@ -202,10 +203,13 @@ class Job::Impl {
       for (;;) {
         uint64_t ticket;
         absl::Time now;
+        BatchClock clock{};
         {
           const std::lock_guard lock(source_mutex);
           if (!NextChunk(bounds, worker.chunk, now)) return;
           ticket = bounds.chunks++;
+          if (options_.time == TimeKind::kProcessing) clock = {.quarantine_after_ms = kForever, .fixed_time_ms = batch_time_ms_};
+          else clock.quarantine_after_ms = SaturatingAdd(absl::ToUnixMillis(now), options_.max_future_ms);
           MeetNames();  // a partition may have appeared with this very chunk
           worker.projected.partitions = names_;
         }
@@ -225,6 +229,7 @@ class Job::Impl {
         if (!failed.ok()) {
           const std::lock_guard lock(source_mutex);
           bounds.status = failed;
+          broken = true;
           return;
         }
       }
@@ -233,6 +238,12 @@ class Job::Impl {
     if (batch_records_ > 0) idle_since_ = absl::Now();
     report_.bytes += static_cast<int64_t>(batch_bytes_);
     return bounds.status;
+  }
+
+  // Processing time: the beginning of the batch interval that holds `time`.
+  int64_t BatchTime(absl::Time time) const {
+    const int64_t batch_ms = absl::ToInt64Milliseconds(options_.batch);
+    return FloorDiv(absl::ToUnixMillis(time), batch_ms) * batch_ms;
   }
 
   // Runs what may throw (an operator, or memory running out) on a worker's thread.
@@ -274,7 +285,14 @@ class Job::Impl {
         if (source_->ended() || now >= bounds.deadline) bounds.full = true;
         continue;
       }
-      if (batch_records_ == 0) bounds.deadline = std::min(bounds.end, now + options_.batch);
+      if (batch_records_ == 0) {
+        bounds.deadline = std::min(bounds.end, now + options_.batch);
+        if (options_.time == TimeKind::kProcessing) {
+          // The batch is that of its first record's interval, and ends with it.
+          batch_time_ms_ = std::max(batch_time_ms_, BatchTime(now));
+          bounds.deadline = std::min(bounds.deadline, absl::FromUnixMillis(BatchTime(now)) + options_.batch);
+        }
+      }
       if (now >= bounds.deadline) bounds.full = true;
       batch_records_ += static_cast<int64_t>(chunk.records.size());
       for (const RawRecord& r : chunk.records) batch_bytes_ += r.size;
@@ -324,6 +342,7 @@ class Job::Impl {
         if (accepted_until <= std::max(own, job_watermark_)) {
           ++counts.late;
           const PartitionName& name = names[record.partition];
+          KeepNewest(commit.late);
           commit.late.push_back({name.topic, name.partition, record.offset, time, accepted_until > own});
           continue;
         }
@@ -340,8 +359,15 @@ class Job::Impl {
       const ProjectedChunk::Record& record = chunk.records[reject.row];
       const PartitionName& name = names[record.partition];
       NoteFirstOfKind(name, record.offset, reject.reason);
+      KeepNewest(commit.dead_letters);
       commit.dead_letters.push_back({name.topic, name.partition, record.offset, std::move(reject.reason), std::move(reject.payload)});
     }
+  }
+
+  // The results file keeps the newest kKeptRejects only; so does a batch, give or take.
+  template <class T>
+  static void KeepNewest(std::vector<T>& rejects) {
+    if (rejects.size() >= 2 * kKeptRejects) rejects.erase(rejects.begin(), rejects.end() - kKeptRejects);
   }
 
   // The first dead letter of each kind is worth a line; the others are counted.
@@ -379,9 +405,10 @@ class Job::Impl {
         options_.idle_timeout_ms == kForever ? absl::InfiniteDuration() : absl::Milliseconds(options_.idle_timeout_ms);
     int64_t least = INT64_MAX, silent = INT64_MAX;
     for (size_t i = 0; i < partitions_.size(); ++i) {
-      const Partition& partition = partitions_[i];
+      Partition& partition = partitions_[i];
+      if (!states[i].reachable) partition.last_record = idle_since_ = now;  // silence of a broker is not silence of the partition
       const bool empty = partition.counts.consumed == 0;
-      const bool at_end = states[i].caught_up || states[i].ended;
+      const bool at_end = (states[i].caught_up && states[i].reachable) || states[i].ended;
       const bool active = source_->may_idle() ? !at_end || (!empty && now - partition.last_record < timeout) : !at_end || !empty;
       if (active) least = std::min(least, partition.tracker.watermark());
       const int64_t when_silent = partition.tracker.SilentWatermark();
@@ -464,24 +491,15 @@ class Job::Impl {
     const auto& states = source_->partitions();
     FateCounts sum;
     int64_t lag = 0;
-    bool known = !states.empty(), caught_up = !states.empty();
+    bool known = !states.empty();
     for (size_t i = 0; i < partitions_.size(); ++i) {
       Add(partitions_[i].counts, sum);
       if (states[i].end_offset < 0) known = false;
       else lag += std::max<int64_t>(0, states[i].end_offset - states[i].position.next_offset);
-      caught_up &= states[i].caught_up || states[i].ended;
     }
     Add(base_, sum, -1);
     report_.counts = sum;
     report_.lag = known ? lag : -1;
-    report_.caught_up = caught_up;
-    report_.partitions = states.size();
-    report_.panes = 0;
-    report_.state_bytes = 0;
-    for (const auto& stage : stages_) {
-      report_.panes += static_cast<int64_t>(stage->panes());
-      report_.state_bytes += stage->state_bytes();
-    }
     report_.watermark_ms = job_watermark_;
     report_.elapsed = absl::Now() - started_;
     if (on_batch_ != nullptr) on_batch_(report_);

@@ -32,12 +32,8 @@ struct JobReport {
   int64_t commits = 0;          // handed to the sinks
   int64_t lag = -1;             // records behind the ends of the logs; -1: not known
   int64_t watermark_ms = kNoWatermark;
-  int64_t panes = 0;
-  size_t state_bytes = 0;
-  size_t partitions = 0;
   absl::Duration batch_time;    // of the last batch, from its last read to its commit being handed over
   absl::Duration elapsed;
-  bool caught_up = false;
 };
 
 // The columns that the operators, filters and event time of a job need, and where each operator finds its own.

@@ -22,6 +22,11 @@ void SplitKey(std::string_view key, std::span<std::string_view> parts) {
   parts.back() = key;
 }
 
+bool IsIdentifier(std::string_view name) {
+  if (name.empty() || name.starts_with("weir_") || name.starts_with("sqlite_") || (name[0] >= '0' && name[0] <= '9')) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
 RowStep MakeSumBy(const std::vector<std::string>& keys, const std::string& value, const std::string& by,
                   const std::string& as) {
   const size_t column = static_cast<size_t>(std::find(keys.begin(), keys.end(), by) - keys.begin());

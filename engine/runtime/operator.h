@@ -34,6 +34,7 @@
 #include "engine/record/columns.h"
 #include "engine/record/projection.h"
 #include "engine/runtime/stage.h"
+#include "engine/status_macros.h"
 #include "engine/window/aggregate.h"
 #include "engine/window/keyed_window.h"
 
@@ -357,9 +358,13 @@ class Reading {
 
 }  // namespace operator_internal
 
+// [a-z_][a-z0-9_]*, and not weir's or SQLite's own.
+bool IsIdentifier(std::string_view name);
+
 class OperatorBuilder {
  public:
   OperatorBuilder(std::string name, std::string summary) {
+    WEIR_CHECK(IsIdentifier(name));
     operator_.name = std::move(name);
     operator_.summary = std::move(summary);
   }

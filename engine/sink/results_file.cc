@@ -23,7 +23,6 @@ namespace {
 
 constexpr int kFormatVersion = 1;
 constexpr int kRowsPerInsert = 25;       // about twice the rate of one row a statement
-constexpr size_t kKeptRejects = 10'000;  // rows of weir_late and weir_dead_letters
 constexpr int kBusyMs = 5'000;
 constexpr int kTries = 5;                // of a commit that meets a full disk or a busy file
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
@@ -188,17 +187,18 @@ class ResultsFile::Impl {
   }
 
   absl::Status Write(const Commit& commit) {
+    const absl::Time start = absl::Now();
     for (int attempt = 1;; ++attempt) {
       const absl::Status status = TryWrite(commit);
       if (status.ok()) return status;
       // SQLite may or may not have rolled back by itself.
       if (!sqlite3_get_autocommit(db_.get())) sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
-      const bool passing = status.code() == absl::StatusCode::kResourceExhausted || status.code() == absl::StatusCode::kUnavailable;
-      if (!passing) return status;
+      if (!passing_) return status;
       if (attempt == kTries)
-        return absl::ResourceExhaustedError(fmt::format("{} Tried {} times within {} s; nothing of this commit is in the file. The next run goes on "
-                                                        "from the last commit.",
-                                                        std::string(status.message()), kTries, kTries - 1));
+        return absl::Status(status.code(),
+                            fmt::format("{} Tried {} times within {:.0f} s; nothing of this commit is in the file. The next run goes on from the "
+                                        "last commit.",
+                                        std::string(status.message()), kTries, absl::ToDoubleSeconds(absl::Now() - start)));
       absl::SleepFor(kRetryAfter);
     }
   }
@@ -385,6 +385,7 @@ ANALYZE sqlite_master;
   }
 
   absl::Status TryWrite(const Commit& commit) {
+    passing_ = false;
     struct stat st;
     if (::stat(options_.path.c_str(), &st) != 0 || st.st_ino != inode_)
       return absl::UnknownError(fmt::format("{} was renamed, removed or replaced while the job was running. Nothing more was written; put the file back "
@@ -548,10 +549,13 @@ ANALYZE sqlite_master;
     const int code = db_ == nullptr ? SQLITE_NOMEM : sqlite3_extended_errcode(db_.get());
     const std::string text = db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_.get());
     const std::string head = fmt::format("{}: {} (SQLite code {})", options_.path, text, code);
+    // A failed fsync is final: the pages that it did not write are gone from the cache, and a second one would succeed.
+    passing_ = (code & 0xff) == SQLITE_FULL || (code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED ||
+               ((code & 0xff) == SQLITE_IOERR && code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_DIR_FSYNC);
     switch (code & 0xff) {
       case SQLITE_FULL: return absl::ResourceExhaustedError(fmt::format("{}: the disk is full. Free some space and run again.", head));
       case SQLITE_BUSY:
-      case SQLITE_LOCKED: return absl::UnavailableError(fmt::format("{}: another process keeps it locked. End that one.", head));
+      case SQLITE_LOCKED: return absl::AbortedError(fmt::format("{}: another process keeps it locked. End that one.", head));
       case SQLITE_READONLY:
       case SQLITE_PERM:
       case SQLITE_AUTH: return absl::PermissionDeniedError(fmt::format("{}. Make the file and its folder writable, or use another --output.", head));
@@ -571,6 +575,7 @@ ANALYZE sqlite_master;
   ino_t inode_ = 0;
   int64_t released_before_ = INT64_MIN;
   int last_ = SQLITE_OK;
+  mutable bool passing_ = false;  // the last error may pass: worth another try
   std::map<std::string, Statement> statements_;
   std::map<std::pair<uint32_t, int>, Statement> inserts_;
 };

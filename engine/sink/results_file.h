@@ -62,7 +62,8 @@ class ResultsFile final : public Sink {
                                    const std::function<bool(uint32_t op, int64_t pane, std::string_view blob)>& pane,
                                    const std::function<void(const Restored::Window&)>& window);
 
-  // Errors: kResourceExhausted (disk full), kUnknown (I/O), both after retries, kAborted (taken over by another process).
+  // Errors: kResourceExhausted (disk full), kUnknown (I/O), kAborted (locked by another process), all three after retries;
+  // kAborted too when another process has taken the file over.
   // Nothing of the commit is in the file then.
   absl::Status Write(const Commit& commit) override;
   absl::Status Close() override;

@@ -56,6 +56,9 @@ struct DeadLetter {
   std::string reason, payload; // payload cut at kDeadLetterBytes
 };
 
+// Late records and dead letters that the results file keeps; a commit may bring more.
+inline constexpr size_t kKeptRejects = 10'000;
+
 struct Commit {
   std::vector<ClosedWindow> windows;      // by operator, then ascending end
   std::vector<PartitionProgress> partitions;  // those that changed

@@ -739,7 +739,8 @@ const std::deque<PartitionState>& FileSource::partitions() const {
     state.position.first_offset = input.first_offset();
     state.position.next_offset = input.next_offset();
     state.position.cursor = input.cursor();
-    state.caught_up = input.dry();
+    // A pipe that has nothing for the moment may go on: only the end of a stream is its end.
+    state.caught_up = input.ended() || (options_.follow && !input.stream() && input.dry());
     state.ended = input.ended();
   }
   return states_;
@@ -750,9 +751,7 @@ bool FileSource::ended() const {
 }
 
 bool FileSource::may_idle() const {
-  return options_.follow ||
-         std::any_of(inputs_.begin(), inputs_.end(), [](const auto& input) { return input->stream(); }) ||
-         std::find(options_.paths.begin(), options_.paths.end(), kStdin) != options_.paths.end();
+  return follows_files_;
 }
 
 void FileSource::Interrupt() {

@@ -211,7 +211,10 @@ absl::Status KafkaProducer::Produce(const std::string& topic, const Message& mes
     rd_kafka_error_destroy(error);
 
     if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-      if (absl::Status fatal = FatalError(); !fatal.ok()) return fatal;
+      if (absl::Status fatal = FatalError(); !fatal.ok()) {
+        Fail(fatal);
+        return fatal;
+      }
       absl::Status status = absl::InvalidArgumentError(fmt::format(
           "topic \"{}\": a record of {} bytes cannot be sent: {}{}", topic, message.payload.size(), reason,
           code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? " (-X message.max.bytes=N allows more)" : ""));

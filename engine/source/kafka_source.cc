@@ -202,6 +202,7 @@ class KafkaSource::Impl {
     bool behind = true;
     bool ended = false;
     int64_t high = -1;
+    bool unreachable = false;  // its leader did not answer when last asked
   };
   struct NewPartition {
     FoundPartition where;
@@ -1069,6 +1070,7 @@ void KafkaSource::Impl::KeepHouse(Clock::time_point now) {
                                          &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
         state.end_offset = std::max(state.end_offset, high);
       state.end_offset = std::max(state.end_offset, watched_[i].high);
+      state.reachable = !watched_[i].unreachable;
       watched_[i].behind = !state.caught_up || state.position.next_offset < state.end_offset;
       behind += watched_[i].behind;
     }
@@ -1181,10 +1183,15 @@ bool KafkaSource::Impl::LookAtBrokers(Clock::time_point now) {
       health.reported = false;
       health.failing_since.reset();
       std::lock_guard lock(mutex_);
+      for (const size_t partition : all) watched_[partition].unreachable = false;
       watched_[i].high = high.front();
       continue;
     }
     if (!health.failing_since) health.failing_since = after;
+    {
+      std::lock_guard lock(mutex_);
+      for (const size_t partition : all) watched_[partition].unreachable = true;
+    }
     if (!health.reported && after - *health.failing_since >= kDownAfter) {
       health.reported = true;
       const std::string cause = Cause();

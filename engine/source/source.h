@@ -31,6 +31,7 @@ struct PartitionState {
   int64_t end_offset = -1;    // log-end offset when last seen, -1 unknown; lag = end_offset - next_offset
   bool caught_up = false;     // everything that was there when last looked has been handed over
   bool ended = false;         // a bounded partition has been read to its end
+  bool reachable = true;      // false while its broker does not answer: whether it has more is not known then
 };
 
 struct PollLimits {

@@ -542,12 +542,13 @@ TEST_F(ResultsFileTest, AFullDiskEndsItAfterTheRetriesWithNothingWritten) {
   EXPECT_TRUE(Open()->Write(commit).ok()) << "the next run goes on";
 }
 
-TEST_F(ResultsFileTest, AFailingDiskIsNotRetried) {
+TEST_F(ResultsFileTest, AFailingDiskIsNamedAfterRetries) {
   auto file = Open();
   FailWrites(SQLITE_IOERR_WRITE, 1'000'000);
   const absl::Status status = file->Write(AtWatermark(7));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnknown) << status;
   EXPECT_NE(std::string(status.message()).find("disk failed"), std::string::npos) << status;
+  EXPECT_NE(std::string(status.message()).find("Tried 5 times"), std::string::npos) << status;
   g_disk_error = SQLITE_OK;
   EXPECT_TRUE(file->Write(AtWatermark(8)).ok());
   EXPECT_EQ(Query("SELECT value FROM weir_meta WHERE name = 'watermark'"), "8\n");
