@@ -177,6 +177,8 @@ class Job::Impl {
       Add(known.counts, base_);
       WEIR_CHECK(partition.tracker.Restore(known.tracker));
       partition.committed_next = known.position.next_offset;
+      // While this job was not running nothing came either, if it turns out to be caught up.
+      partition.last_record = absl::FromUnixMillis(known.last_record_ms);
     }
   }
 
@@ -470,7 +472,8 @@ class Job::Impl {
       c.gap = position.next_offset - position.first_offset - c.consumed;
       WEIR_CHECK(c.gap >= 0);
       WEIR_CHECK(c.consumed == c.aggregated + c.filtered + c.skipped + c.late + c.invalid + c.quarantined + c.duplicates);
-      commit.partitions.push_back({position, c, partition.tracker.watermark(), partition.tracker.Save()});
+      commit.partitions.push_back({position, c, partition.tracker.watermark(), partition.tracker.Save(),
+                                   absl::ToUnixMillis(partition.last_record)});
       partition.committed_next = position.next_offset;
       partition.changed = false;
     }

@@ -139,7 +139,7 @@ class ResultsFile::Impl {
       WEIR_ASSIGN_OR_RETURN(
           Statement s,
           Prepare("SELECT topic, partition, next_offset, watermark, consumed, aggregated, filtered, skipped, late, invalid, "
-                  "quarantined, duplicates, gap, first_offset, cursor, tracker FROM weir_progress JOIN weir_partitions USING "
+                  "quarantined, duplicates, gap, first_offset, cursor, tracker, last_record FROM weir_progress JOIN weir_partitions USING "
                   "(topic, partition) ORDER BY topic, partition"));
       while (Step(s)) {
         PartitionProgress p;
@@ -152,6 +152,7 @@ class ResultsFile::Impl {
         p.position.first_offset = IntAt(s, 13);
         p.position.cursor = BlobAt(s, 14);
         p.tracker = BlobAt(s, 15);
+        p.last_record_ms = IntAt(s, 16);
         restored.partitions.push_back(std::move(p));
       }
       WEIR_RETURN_IF_ERROR(Finished(s));
@@ -336,7 +337,7 @@ CREATE TABLE weir_progress(topic TEXT NOT NULL, partition INTEGER NOT NULL, next
   invalid INTEGER NOT NULL, quarantined INTEGER NOT NULL, duplicates INTEGER NOT NULL, gap INTEGER NOT NULL,
   PRIMARY KEY (topic, partition)) STRICT, WITHOUT ROWID;
 CREATE TABLE weir_partitions(topic TEXT NOT NULL, partition INTEGER NOT NULL, first_offset INTEGER NOT NULL, cursor BLOB NOT NULL,
-  tracker BLOB NOT NULL, PRIMARY KEY (topic, partition)) STRICT, WITHOUT ROWID;
+  tracker BLOB NOT NULL, last_record INTEGER NOT NULL, PRIMARY KEY (topic, partition)) STRICT, WITHOUT ROWID;
 CREATE TABLE weir_late(operator TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
   event_time INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
 CREATE TABLE weir_dead_letters(topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, reason TEXT NOT NULL,
@@ -401,8 +402,8 @@ ANALYZE sqlite_master;
                                p.position.partition, p.position.next_offset,
                                p.watermark_ms == kNoWatermark ? std::optional<int64_t>() : p.watermark_ms, c.consumed, c.aggregated,
                                c.filtered, c.skipped, c.late, c.invalid, c.quarantined, c.duplicates, c.gap));
-      WEIR_RETURN_IF_ERROR(Run("INSERT OR REPLACE INTO weir_partitions VALUES (?,?,?,?,?)", p.position.topic, p.position.partition,
-                               p.position.first_offset, Blob{p.position.cursor}, Blob{p.tracker}));
+      WEIR_RETURN_IF_ERROR(Run("INSERT OR REPLACE INTO weir_partitions VALUES (?,?,?,?,?,?)", p.position.topic, p.position.partition,
+                               p.position.first_offset, Blob{p.position.cursor}, Blob{p.tracker}, p.last_record_ms));
     }
     if (commit.job_watermark_ms != kNoWatermark)
       WEIR_RETURN_IF_ERROR(Run("INSERT OR REPLACE INTO weir_meta VALUES ('watermark', ?)", fmt::format("{}", commit.job_watermark_ms)));

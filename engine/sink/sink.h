@@ -33,6 +33,7 @@ struct PartitionProgress {
   FateCounts counts;
   int64_t watermark_ms;        // kNoWatermark: none yet
   std::string tracker;         // PartitionWatermark::Save
+  int64_t last_record_ms = 0;  // wall clock when its last record came: its silence is measured across runs
 };
 
 struct StateWrite {            // one pane's delta since the last commit, or (replace) all of it

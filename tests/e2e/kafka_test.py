@@ -462,14 +462,24 @@ def silence(checks, place):
         for table, expected in common.expected_snapshot(answer_of(parts, flags=bare)).items():
             if table != "weir_progress":  # a watermark of a partition with fewer than 16 records, which only silence gives
                 checks.equal("closed in silence: " + table, common.snapshot(db, OPERATORS.split(","))[table], expected)
-        for p in (0, 1, 3):
-            more = seconds(600, 620, "later")
+        def goes_on(what):
+            windows = len(answer_of(parts, flags=bare).windows)
+            closed = wait_for(lambda: len(common.query(db, "select * from weir_windows")) == windows, 25)
+            checks.check(what + ", and all windows close again", closed, common.log_of(running.process))
+
+        def add(p, more):
             parts.setdefault((topic, p), []).extend(more)
             fill(topic, p, more)
-        windows = len(answer_of(parts, flags=bare).windows)
-        closed = wait_for(lambda: len(common.query(db, "select * from weir_windows")) == windows, 25)
-        checks.check("it goes on, and all windows close again", closed, common.log_of(running.process))
+        add(0, seconds(600, 610, "live"))
+        goes_on("one partition goes on")
         running.stop(checks, "silence")
+    # Several partitions that wake at the same moment race for the watermark of a running job (docs/guarantees.md); one that
+    # starts has read none of them to its end.
+    for p in (0, 1, 3):
+        add(p, seconds(700, 720, "later"))
+    with Running(*job(OPERATORS, [topic], db, base=flags)) as running:
+        goes_on("the next run goes on with all of them")
+        running.stop(checks, "silence, again")
     for table, expected in common.expected_snapshot(answer_of(parts, flags=bare)).items():
         if table != "weir_progress":
             checks.equal("after silence: " + table, common.snapshot(db, OPERATORS.split(","))[table], expected)
