@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/job_setup.h"
 #include "apps/run_job.h"
@@ -80,6 +81,8 @@ absl::Status Demo(const ParsedFlags& parsed) {
   WEIR_ASSIGN_OR_RETURN(const int64_t seed, ParseNumber("--seed", text("seed", "1"), 0));
   const std::string output = text("output", "weir-demo.db");
 
+  if (parsed.Given("output") && ::access(output.c_str(), F_OK) == 0)
+    return absl::InvalidArgumentError(fmt::format("--output {} exists, and the demo begins its file anew. Give a name that is free.", output));
   BlockJobSignals();
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<EmbeddedBroker> broker, EmbeddedBroker::Start());
   WEIR_RETURN_IF_ERROR(broker->CreateTopic(kTopic, kPartitions));
@@ -103,7 +106,7 @@ absl::Status Demo(const ParsedFlags& parsed) {
   for (const std::string& a : arguments) argv.push_back(a.c_str());
   WEIR_ASSIGN_OR_RETURN(const RunFlags flags, ParseRunFlags(static_cast<int>(argv.size()), argv.data(), Registry()));
   WEIR_RETURN_IF_ERROR(Validate(flags));
-  fmt::print(stderr,
+  PrintTo(stderr,
              "weir demo: a broker at {}, {} tweets a second into topic {} ({} partitions), results in {}\n"
              "Meanwhile, in another terminal: weir query {}\n\n",
              broker->bootstrap(), rate, kTopic, kPartitions, output, output);
@@ -118,7 +121,7 @@ int CmdDemo(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    fmt::print("{}", HelpText(table));
+    PrintTo(stdout, "{}", HelpText(table));
     return std::fflush(stdout) == 0 ? 0 : 74;
   }
   const absl::Status status = Demo(*parsed);

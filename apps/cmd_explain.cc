@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "apps/print.h"
 #include "apps/job_setup.h"
 #include "apps/verbs.h"
 #include "engine/sink/text.h"
@@ -72,7 +73,7 @@ int CmdExplain(int argc, char** argv) {
   if (!flags) return exit_code;
   const absl::StatusOr<std::string> text = ExplainJob(*flags);
   if (!text.ok()) return Fail(text.status());
-  fmt::print("{}", *text);
+  PrintTo(stdout, "{}", *text);
   return std::fflush(stdout) == 0 ? 0 : 74;
 }
 

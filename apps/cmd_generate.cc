@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/parse.h"
 #include "apps/tweet_generator.h"
@@ -125,7 +126,7 @@ int CmdGenerate(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    fmt::print("{}", HelpText(table));
+    PrintTo(stdout, "{}", HelpText(table));
     return 0;
   }
   const absl::Status status = Generate(*parsed);

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/suggest.h"
 #include "apps/verbs.h"
@@ -108,7 +109,7 @@ int CmdOperators(int argc, char** argv) {
                                            : parsed->positionals.empty() ? Overview()
                                                                          : Describe(parsed->positionals[0]);
   if (!text.ok()) return Fail(text.status());
-  fmt::print("{}", *text);
+  PrintTo(stdout, "{}", *text);
   return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
 }
 

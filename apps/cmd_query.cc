@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/parse.h"
 #include "apps/query.h"
@@ -64,7 +65,7 @@ int CmdQuery(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    fmt::print("{}", HelpText(table));
+    PrintTo(stdout, "{}", HelpText(table));
     return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
   }
   const auto options = ReadOptions(*parsed);

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "apps/print.h"
 #include "apps/job_setup.h"
 #include "apps/progress.h"
 #include "apps/run_job.h"
@@ -158,7 +159,7 @@ absl::Status RunJob(const RunFlags& flags) {
   }
   if (flags.verbose) {
     WEIR_ASSIGN_OR_RETURN(const std::string plan_text, ExplainJob(flags));
-    fmt::print(stderr, "{}", plan_text);
+    PrintTo(stderr, "{}", plan_text);
   }
   Progress progress(flags);
   // Rows and the status line may share a terminal: the line gives way while rows are written.
@@ -174,7 +175,7 @@ absl::Status RunJob(const RunFlags& flags) {
     if (!status.ok() && out->closed_by_reader() && flags.output.empty()) status = absl::OkStatus();  // `| head` has seen enough
   }
   WEIR_RETURN_IF_ERROR(status);
-  if (!flags.quiet) fmt::print(stderr, "{}", Progress::Summary(job->report(), flags, signals.stopped()));
+  if (!flags.quiet) PrintTo(stderr, "{}", Progress::Summary(job->report(), flags, signals.stopped()));
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "absl/base/config.h"
+#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/verbs.h"
 
@@ -75,12 +76,12 @@ int CmdVersion(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    fmt::print("{}", HelpText(table));
+    PrintTo(stdout, "{}", HelpText(table));
     return 0;
   }
-  fmt::print("weir {}\n", WEIR_VERSION);
+  PrintTo(stdout, "weir {}\n", WEIR_VERSION);
   const auto line = [](std::string_view name, std::string_view value) {
-    fmt::print("  {:<16}{}\n", name, value);
+    PrintTo(stdout, "  {:<16}{}\n", name, value);
   };
   line("build", fmt::format("{}, assertions {}, sanitizers:{}", WEIR_BUILD_TYPE, Assertions(), Sanitizers()));
   line("compiler", Compiler());

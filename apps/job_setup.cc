@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "apps/print.h"
 #include "apps/parse.h"
 #include "apps/suggest.h"
 #include "apps/verbs.h"
+#include "engine/sink/text.h"
 #include "engine/source/file_source.h"
 #include "engine/source/kafka_config.h"
 #include "engine/source/kafka_source.h"
@@ -53,10 +55,23 @@ bool ReadsMessageAttributes(const ColumnPlan& plan) {
 
 }  // namespace
 
+int Fail(const absl::Status& status) {
+  std::string text = "weir: ";
+  std::string_view rest(status.message().data(), status.message().size());
+  for (;;) {  // messages may have several lines; what they quote may not make more
+    const size_t end = rest.find('\n');
+    text += Printable(rest.substr(0, end)) + '\n';
+    if (end == std::string_view::npos) break;
+    rest.remove_prefix(end + 1);
+  }
+  PrintTo(stderr, "{}", text);
+  return ExitCode(status);
+}
+
 std::optional<RunFlags> ReadRunFlags(int argc, char** argv, int& exit_code) {
   absl::StatusOr<RunFlags> flags = ParseRunFlags(argc, argv, Registry());
   if (flags.ok() && flags->help) {
-    fmt::print("{}", HelpText(RunFlagTable(Registry(), argv[0])));
+    PrintTo(stdout, "{}", HelpText(RunFlagTable(Registry(), argv[0])));
     exit_code = std::fflush(stdout) == 0 ? 0 : 74;
     return std::nullopt;
   }
@@ -65,7 +80,7 @@ std::optional<RunFlags> ReadRunFlags(int argc, char** argv, int& exit_code) {
     exit_code = Fail(status);
     return std::nullopt;
   }
-  for (const std::string& warning : Warnings(*flags)) fmt::print(stderr, "weir: {}\n", warning);
+  for (const std::string& warning : Warnings(*flags)) PrintTo(stderr, "weir: {}\n", warning);
   return *std::move(flags);
 }
 
@@ -143,7 +158,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
   options.config.brokers = flags.brokers;
   for (const std::string& file : flags.property_files) WEIR_RETURN_IF_ERROR(AddKafkaPropertyFile(file, options.config));
   for (const std::string& item : flags.properties) WEIR_RETURN_IF_ERROR(AddKafkaProperty(item, options.config));
-  for (const std::string& warning : KafkaConfigWarnings(options.config)) fmt::print(stderr, "weir: {}\n", warning);
+  for (const std::string& warning : KafkaConfigWarnings(options.config)) PrintTo(stderr, "weir: {}\n", warning);
   options.topics = flags.topics;
   options.group = flags.group;
   if (flags.from) {

@@ -1,4 +1,6 @@
 // apps/main.cc: the `weir` command: finds the verb, and is the last to see an error.
+#include <fcntl.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -76,6 +78,11 @@ int Main(int argc, char** argv) {
 }  // namespace weir
 
 int main(int argc, char** argv) {
+  // A standard descriptor that the caller had closed must not become some file of ours: it fails like a closed one instead.
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return 70;
+  // Likewise a file size limit (ulimit -f).
+  std::signal(SIGXFSZ, SIG_IGN);
   // A reader that goes away is an error of the write, told like every other one.
   std::signal(SIGPIPE, SIG_IGN);
   try {

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "absl/time/clock.h"
+#include "apps/print.h"
 #include "engine/sink/text.h"
 
 namespace weir {
@@ -58,14 +59,14 @@ void Progress::Update(const JobReport& report) {
   const std::string line = StatusLine(report, rate);
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return;  // rows are being written
-  if (terminal_) fmt::print(stderr, "\r{}\x1b[K", Truncated(line, TerminalColumns() - 1));
-  else fmt::print(stderr, "{}\n", line);
+  if (terminal_) PrintTo(stderr, "\r{}\x1b[K", Truncated(line, TerminalColumns() - 1));
+  else PrintTo(stderr, "{}\n", line);
   shown_ = terminal_;
 }
 
 void Progress::Note(const std::string& text) {
   const std::lock_guard lock(mutex_);
-  fmt::print(stderr, "{}weir: {}\n", shown_ ? "\r\x1b[K" : "", Printable(text));
+  PrintTo(stderr, "{}weir: {}\n", shown_ ? "\r\x1b[K" : "", Printable(text));
   shown_ = false;
 }
 
@@ -76,7 +77,7 @@ std::unique_lock<std::mutex> Progress::GiveWay() {
 
 void Progress::Clear() {
   const std::lock_guard lock(mutex_);
-  if (shown_) fmt::print(stderr, "\r\x1b[K");
+  if (shown_) PrintTo(stderr, "\r\x1b[K");
   shown_ = false;
 }
 

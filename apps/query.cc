@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "fmt/format.h"
 
+#include "apps/print.h"
 #include "engine/sink/text.h"
 #include "engine/status_macros.h"
 
@@ -593,7 +594,7 @@ absl::Status PrintNewest(const Database& db, const RowWriterOptions& options, Ou
     if (found) {
       writer->Write(window, out.buffer(), [&out](std::string&) { out.DrainIfFull(); });
     } else {
-      fmt::print(err, "{}: no window has closed yet\n", Printable(operators[i].table));
+      PrintTo(err, "{}: no window has closed yet\n", Printable(operators[i].table));
     }
   }
   return absl::OkStatus();
@@ -624,7 +625,7 @@ absl::Status Query(const QueryOptions& options, std::FILE* out, std::FILE* err) 
 int RunQuery(const QueryOptions& options, std::FILE* out, std::FILE* err) {
   const absl::Status status = Query(options, out, err);
   if (status.ok()) return 0;
-  fmt::print(err, "weir query: {}\n", std::string(status.message()));
+  PrintTo(err, "weir query: {}\n", std::string(status.message()));
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       return 2;

@@ -43,12 +43,8 @@ inline int ExitCode(const absl::Status& status) {
   }
 }
 
-// Says on stderr what went wrong; returns the exit code.
-inline int Fail(const absl::Status& status) {
-  const std::string message(status.message());
-  std::fprintf(stderr, "weir: %s\n", message.c_str());
-  return ExitCode(status);
-}
+// Says on stderr what went wrong, control characters made visible; returns the exit code.
+int Fail(const absl::Status& status);
 
 }  // namespace weir
 

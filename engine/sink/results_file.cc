@@ -9,6 +9,8 @@
 
 #include <cerrno>
 #include <charconv>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -235,6 +237,9 @@ class ResultsFile::Impl {
     }
     if (S_ISDIR(st.st_mode)) return absl::UnknownError(fmt::format("{} is a folder. Give the results file a name in it.", path));
     if (!S_ISREG(st.st_mode)) return absl::UnknownError(fmt::format("{} is no regular file. Use another --output.", path));
+    if (st.st_nlink > 1)
+      return absl::UnknownError(fmt::format("{} has {} names (hard links). SQLite keeps a log beside each name, and two of them corrupt the file; "
+                                            "use another --output.", path, static_cast<uint64_t>(st.st_nlink)));
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0) return Cannot("open", errno);
     if (::access(path.c_str(), W_OK) != 0) return Cannot("write to", errno);
@@ -256,8 +261,11 @@ class ResultsFile::Impl {
     return absl::UnknownError(fmt::format("cannot {} {}: {}. Use another --output, or mend that.", what, options_.path, std::strerror(error)));
   }
 
+  // The lock goes by the file, whatever link leads to it.
   absl::Status Lock() {
-    lock_path_ = options_.path + ".lock";
+    char* const real = ::realpath(options_.path.c_str(), nullptr);
+    lock_path_ = (real != nullptr ? std::string(real) : options_.path) + ".lock";
+    std::free(real);
     for (;;) {
       Fd fd(::open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
       if (fd.get() < 0)

@@ -167,7 +167,9 @@ void RowWriter::WriteCsv(const ClosedWindow& window, std::string& out, Drain dra
   const std::string head = fmt::format("{},{},", window.start_ms, window.end_ms);
   for (const uint32_t row : window.rows.Ranked(0)) {
     out.append(head);
-    AppendCsvField(window.rows.key(row), out);
+    // A file or a program gets the key as it is; a terminal gets nothing that could steer it.
+    if (options_.terminal) AppendCsvField(Printable(window.rows.key(row)), out);
+    else AppendCsvField(window.rows.key(row), out);
     out.push_back(',');
     out.append(fmt::format_int(window.rows.value(row)).c_str());
     out.push_back('\n');

@@ -65,11 +65,17 @@ def live(checks, place):
     checks.check("some were notices, none was late", totals["skipped"] > 0 and totals["late"] == 0, totals)
 
 
+def refused(checks, place):
+    db = common.write(os.path.join(place, "there.db"), b"somebody's")
+    result = run("demo", "--for", "1s", "-o", db)
+    checks.check("demo does not begin anew what is there: exit 2, untouched", result.code == 2 and open(db, "rb").read() == b"somebody's", result)
+
+
 def stopped(checks, place):
-    """Ctrl-C ends it in order; a second demo begins anew."""
-    db = os.path.join(place, "stopped.db")
+    """Ctrl-C ends it in order; a second demo does not touch what is there."""
     counts = []
-    for _ in range(2):
+    for number in range(2):
+        db = os.path.join(place, "stopped-%d.db" % number)
         process = common.start("demo", "--rate", "1000", "--stdout", "none", "-o", db)
         deadline = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < deadline and not 0 < common.consumed(db) < 20000:
@@ -84,7 +90,7 @@ def stopped(checks, place):
         checks.check("SIGINT: exit 0", code == 0, "%s %s" % (code, common.log_of(process)))
         counts.append(common.consumed(db))
     checks.check("what was read is committed", all(count > 500 for count in counts), counts)
-    checks.equal("a second demo begins anew", common.query(db, "select count(*) from weir_progress where next_offset - consumed - gap <> 0"), [(0,)])
+    checks.equal("its offsets add up", common.query(db, "select count(*) from weir_progress where next_offset - consumed - gap <> 0"), [(0,)])
     for args, word in [(["--rate", "0"], "--rate"), (["--window", "5"], "5s"), (["--tempo", "5"], "--tempo"), (["--stdout", "xml"], "xml")]:
         result = run("demo", "--for", "1s", "-o", os.path.join(place, "no.db"), *args, timeout=60)
         checks.check("demo %s: exit 2, named" % " ".join(args), result.code == 2 and word in result.err, result)
@@ -94,6 +100,7 @@ def main():
     checks = common.Checks("demo")
     with common.folder() as place:
         checks.section(live, place)
+        checks.section(refused, place)
         checks.section(stopped, place)
     return checks.done()
 
