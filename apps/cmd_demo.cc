@@ -38,7 +38,7 @@ FlagTable DemoFlags() {
   table.groups.push_back({"Flags",
                           {flag("--for", "D", "end after this time", "until Ctrl-C"), flag("--rate", "N", "tweets per second", "2000"),
                            flag("--window", "D", "window length", "20s"), flag("--slide", "D", "from one window to the next", "5s"),
-                           flag("-o,--output", "PATH", "results file, begun anew", "weir-demo.db"), flag("--seed", "N", "of the tweets", "1"),
+                           flag("-o,--output", "PATH", "results file; a name that is free, or the default, which is begun anew", "weir-demo.db"), flag("--seed", "N", "of the tweets", "1"),
                            flag("--stdout", "HOW", "table, jsonl or none", "table")}});
   return table;
 }
