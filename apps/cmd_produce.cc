@@ -154,7 +154,8 @@ class LineReader {
   absl::StatusOr<std::optional<std::string_view>> Next() {
     size_t searched = begin_;
     while (stop_requested == 0) {
-      const void* end = std::memchr(buffer_.data() + searched, '\n', used_ - searched);
+      // Nothing read yet: no buffer to look into.
+      const void* end = used_ == searched ? nullptr : std::memchr(buffer_.data() + searched, '\n', used_ - searched);
       if (end != nullptr) {
         const std::string_view line(
             buffer_.data() + begin_,
