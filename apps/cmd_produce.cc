@@ -154,8 +154,7 @@ class LineReader {
   absl::StatusOr<std::optional<std::string_view>> Next() {
     size_t searched = begin_;
     while (stop_requested == 0) {
-      // Nothing read yet: no buffer to look into.
-      const void* end = used_ == searched ? nullptr : std::memchr(buffer_.data() + searched, '\n', used_ - searched);
+      const void* end = std::memchr(buffer_.data() + searched, '\n', used_ - searched);
       if (end != nullptr) {
         const std::string_view line(
             buffer_.data() + begin_,
@@ -205,7 +204,7 @@ class LineReader {
 
   const std::string name_;
   const int fd_;
-  std::vector<char> buffer_;
+  std::vector<char> buffer_ = std::vector<char>(kReadBytes);  // never without memory: memchr and memmove want an address
   size_t begin_ = 0, used_ = 0;
   bool begun_ = false, at_end_ = false;
 };
