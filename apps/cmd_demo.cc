@@ -106,10 +106,9 @@ absl::Status Demo(const ParsedFlags& parsed) {
   for (const std::string& a : arguments) argv.push_back(a.c_str());
   WEIR_ASSIGN_OR_RETURN(const RunFlags flags, ParseRunFlags(static_cast<int>(argv.size()), argv.data(), Registry()));
   WEIR_RETURN_IF_ERROR(Validate(flags));
-  PrintTo(stderr,
-             "weir demo: a broker at {}, {} tweets a second into topic {} ({} partitions), results in {}\n"
+  PrintTo(stderr, fmt::format("weir demo: a broker at {}, {} tweets a second into topic {} ({} partitions), results in {}\n"
              "Meanwhile, in another terminal: weir query {}\n\n",
-             broker->bootstrap(), rate, kTopic, kPartitions, output, output);
+             broker->bootstrap(), rate, kTopic, kPartitions, output, output));
   const Feed feed(std::move(tweets), std::move(producer), rate);
   return RunJob(flags);
 }
@@ -121,7 +120,7 @@ int CmdDemo(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    PrintTo(stdout, "{}", HelpText(table));
+    PrintTo(stdout, HelpText(table));
     return std::fflush(stdout) == 0 ? 0 : 74;
   }
   const absl::Status status = Demo(*parsed);

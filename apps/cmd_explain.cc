@@ -73,7 +73,7 @@ int CmdExplain(int argc, char** argv) {
   if (!flags) return exit_code;
   const absl::StatusOr<std::string> text = ExplainJob(*flags);
   if (!text.ok()) return Fail(text.status());
-  PrintTo(stdout, "{}", *text);
+  PrintTo(stdout, *text);
   return std::fflush(stdout) == 0 ? 0 : 74;
 }
 

@@ -126,7 +126,7 @@ int CmdGenerate(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    PrintTo(stdout, "{}", HelpText(table));
+    PrintTo(stdout, HelpText(table));
     return 0;
   }
   const absl::Status status = Generate(*parsed);

@@ -109,7 +109,7 @@ int CmdOperators(int argc, char** argv) {
                                            : parsed->positionals.empty() ? Overview()
                                                                          : Describe(parsed->positionals[0]);
   if (!text.ok()) return Fail(text.status());
-  PrintTo(stdout, "{}", *text);
+  PrintTo(stdout, *text);
   return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
 }
 

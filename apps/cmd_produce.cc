@@ -260,8 +260,8 @@ class ProgressLine {
     if (now - last_ < absl::Milliseconds(200)) return;
     last_ = now;
     visible_ = true;
-    PrintTo(stderr, "\r{} lines, {} per second \x1b[K", WithThousands(lines),
-        WithThousands(static_cast<int64_t>(static_cast<double>(lines) / absl::ToDoubleSeconds(now - start_))));
+    PrintTo(stderr, fmt::format("\r{} lines, {} per second \x1b[K", WithThousands(lines),
+        WithThousands(static_cast<int64_t>(static_cast<double>(lines) / absl::ToDoubleSeconds(now - start_)))));
     std::fflush(stderr);
   }
   void Clear() {
@@ -346,10 +346,10 @@ absl::Status Produce(const ProduceOptions& options) {
   const absl::Status flushed = producer->Flush(absl::InfiniteDuration());
   progress.Clear();
   if (!options.quiet) {
-    PrintTo(stderr, "{} {} delivered to {} in {:.1f} s\n", WithThousands(producer->delivered()),
+    PrintTo(stderr, fmt::format("{} {} delivered to {} in {:.1f} s\n", WithThousands(producer->delivered()),
                producer->delivered() == 1 ? "line" : "lines", options.topic,
-               absl::ToDoubleSeconds(absl::Now() - start));
-    if (without_key > 0) PrintTo(stderr, "{} of them had no key\n", WithThousands(without_key));
+               absl::ToDoubleSeconds(absl::Now() - start)));
+    if (without_key > 0) PrintTo(stderr, fmt::format("{} of them had no key\n", WithThousands(without_key)));
   }
   if (!refused.empty())
     return absl::UnavailableError(fmt::format("{} of {} lines were not delivered to {}; the first: {}",
@@ -366,7 +366,7 @@ int CmdProduce(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    PrintTo(stdout, "{}", HelpText(table));
+    PrintTo(stdout, HelpText(table));
     return 0;
   }
   const auto options = ReadOptions(*parsed);

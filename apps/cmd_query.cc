@@ -65,7 +65,7 @@ int CmdQuery(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    PrintTo(stdout, "{}", HelpText(table));
+    PrintTo(stdout, HelpText(table));
     return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
   }
   const auto options = ReadOptions(*parsed);

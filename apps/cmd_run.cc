@@ -159,7 +159,7 @@ absl::Status RunJob(const RunFlags& flags) {
   }
   if (flags.verbose) {
     WEIR_ASSIGN_OR_RETURN(const std::string plan_text, ExplainJob(flags));
-    PrintTo(stderr, "{}", plan_text);
+    PrintTo(stderr, plan_text);
   }
   Progress progress(flags);
   // Rows and the status line may share a terminal: the line gives way while rows are written.
@@ -175,7 +175,7 @@ absl::Status RunJob(const RunFlags& flags) {
     if (!status.ok() && out->closed_by_reader() && flags.output.empty()) status = absl::OkStatus();  // `| head` has seen enough
   }
   WEIR_RETURN_IF_ERROR(status);
-  if (!flags.quiet) PrintTo(stderr, "{}", Progress::Summary(job->report(), flags, signals.stopped()));
+  if (!flags.quiet) PrintTo(stderr, Progress::Summary(job->report(), flags, signals.stopped()));
   return absl::OkStatus();
 }
 

@@ -76,12 +76,12 @@ int CmdVersion(int argc, char** argv) {
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
   if (parsed->help) {
-    PrintTo(stdout, "{}", HelpText(table));
+    PrintTo(stdout, HelpText(table));
     return 0;
   }
-  PrintTo(stdout, "weir {}\n", WEIR_VERSION);
+  PrintTo(stdout, fmt::format("weir {}\n", WEIR_VERSION));
   const auto line = [](std::string_view name, std::string_view value) {
-    PrintTo(stdout, "  {:<16}{}\n", name, value);
+    PrintTo(stdout, fmt::format("  {:<16}{}\n", name, value));
   };
   line("build", fmt::format("{}, assertions {}, sanitizers:{}", WEIR_BUILD_TYPE, Assertions(), Sanitizers()));
   line("compiler", Compiler());

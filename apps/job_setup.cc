@@ -64,14 +64,14 @@ int Fail(const absl::Status& status) {
     if (end == std::string_view::npos) break;
     rest.remove_prefix(end + 1);
   }
-  PrintTo(stderr, "{}", text);
+  PrintTo(stderr, text);
   return ExitCode(status);
 }
 
 std::optional<RunFlags> ReadRunFlags(int argc, char** argv, int& exit_code) {
   absl::StatusOr<RunFlags> flags = ParseRunFlags(argc, argv, Registry());
   if (flags.ok() && flags->help) {
-    PrintTo(stdout, "{}", HelpText(RunFlagTable(Registry(), argv[0])));
+    PrintTo(stdout, HelpText(RunFlagTable(Registry(), argv[0])));
     exit_code = std::fflush(stdout) == 0 ? 0 : 74;
     return std::nullopt;
   }
@@ -80,7 +80,7 @@ std::optional<RunFlags> ReadRunFlags(int argc, char** argv, int& exit_code) {
     exit_code = Fail(status);
     return std::nullopt;
   }
-  for (const std::string& warning : Warnings(*flags)) PrintTo(stderr, "weir: {}\n", warning);
+  for (const std::string& warning : Warnings(*flags)) PrintTo(stderr, fmt::format("weir: {}\n", warning));
   return *std::move(flags);
 }
 
@@ -158,7 +158,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
   options.config.brokers = flags.brokers;
   for (const std::string& file : flags.property_files) WEIR_RETURN_IF_ERROR(AddKafkaPropertyFile(file, options.config));
   for (const std::string& item : flags.properties) WEIR_RETURN_IF_ERROR(AddKafkaProperty(item, options.config));
-  for (const std::string& warning : KafkaConfigWarnings(options.config)) PrintTo(stderr, "weir: {}\n", warning);
+  for (const std::string& warning : KafkaConfigWarnings(options.config)) PrintTo(stderr, fmt::format("weir: {}\n", warning));
   options.topics = flags.topics;
   options.group = flags.group;
   if (flags.from) {

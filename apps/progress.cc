@@ -59,14 +59,14 @@ void Progress::Update(const JobReport& report) {
   const std::string line = StatusLine(report, rate);
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return;  // rows are being written
-  if (terminal_) PrintTo(stderr, "\r{}\x1b[K", Truncated(line, TerminalColumns() - 1));
-  else PrintTo(stderr, "{}\n", line);
+  if (terminal_) PrintTo(stderr, fmt::format("\r{}\x1b[K", Truncated(line, TerminalColumns() - 1)));
+  else PrintTo(stderr, fmt::format("{}\n", line));
   shown_ = terminal_;
 }
 
 void Progress::Note(const std::string& text) {
   const std::lock_guard lock(mutex_);
-  PrintTo(stderr, "{}weir: {}\n", shown_ ? "\r\x1b[K" : "", Printable(text));
+  PrintTo(stderr, fmt::format("{}weir: {}\n", shown_ ? "\r\x1b[K" : "", Printable(text)));
   shown_ = false;
 }
 

@@ -594,7 +594,7 @@ absl::Status PrintNewest(const Database& db, const RowWriterOptions& options, Ou
     if (found) {
       writer->Write(window, out.buffer(), [&out](std::string&) { out.DrainIfFull(); });
     } else {
-      PrintTo(err, "{}: no window has closed yet\n", Printable(operators[i].table));
+      PrintTo(err, fmt::format("{}: no window has closed yet\n", Printable(operators[i].table)));
     }
   }
   return absl::OkStatus();
@@ -625,7 +625,7 @@ absl::Status Query(const QueryOptions& options, std::FILE* out, std::FILE* err) 
 int RunQuery(const QueryOptions& options, std::FILE* out, std::FILE* err) {
   const absl::Status status = Query(options, out, err);
   if (status.ok()) return 0;
-  PrintTo(err, "weir query: {}\n", std::string(status.message()));
+  PrintTo(err, fmt::format("weir query: {}\n", std::string(status.message())));
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       return 2;
