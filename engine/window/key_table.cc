@@ -1,14 +1,6 @@
 #include "engine/window/key_table.h"
 
-#include <random>
-
 namespace weir {
-
-extern const uint64_t kHashSalt;
-const uint64_t kHashSalt = [] {
-  std::random_device device;
-  return (uint64_t{device()} << 32) | device();
-}();
 
 void Arena::NewBlock(size_t at_least) {
   // Small tables stay small; blocks double up to 64 KiB.

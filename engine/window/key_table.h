@@ -2,7 +2,8 @@
 //
 // Entries lie densely in order of first sight; an open-addressing index of 32-bit entry numbers finds them. A key is
 // copied once, when first seen, into an arena that goes with the table. 24 bytes an entry with an 8-byte partial, plus
-// 5 to 11 of index, plus the key's own bytes.
+// the key's own bytes; while the table grows also 6 to 12 of index, and up to as much again that waits for more entries.
+// Seal gives both back.
 // Not thread-safe. References to entries last until the next insertion, keys as long as the table.
 #ifndef WEIR_ENGINE_WINDOW_KEY_TABLE_H_
 #define WEIR_ENGINE_WINDOW_KEY_TABLE_H_
@@ -26,6 +27,19 @@ inline uint32_t HashKey(std::string_view key) {
   // absl's own string_view: for std's, Debian's build goes through std::hash, whose collisions no salt undoes.
   const uint64_t hash = absl::HashOf(kHashSalt, absl::string_view(key.data(), key.size()));
   return static_cast<uint32_t>(hash ^ (hash >> 32));
+}
+
+// Gives a vector's memory back. (`v = {}` keeps it: that assigns an empty list.)
+template <class T>
+void Free(std::vector<T>& vector) {
+  std::vector<T>().swap(vector);
+}
+
+// Before an element is added: a large vector grows by a quarter instead of by its own size.
+template <class T>
+void GrowBySteps(std::vector<T>& vector) {
+  constexpr size_t kLarge = 64 * 1024;
+  if (vector.size() == vector.capacity() && vector.size() >= kLarge) vector.reserve(vector.size() + vector.size() / 4);
 }
 
 // memcmp(a, b, size) == 0, without the call for the short keys that most are.
@@ -95,6 +109,8 @@ class HashIndex {
   void Prefetch(uint32_t hash) const {
     if (!slots_.empty()) __builtin_prefetch(&slots_[hash & mask_]);
   }
+  // The number that Find will look at first, or kNone: what to ask the cache for next.
+  uint32_t Peek(uint32_t hash) const { return slots_.empty() ? kNone : slots_[hash & mask_]; }
 
   // Adds a number that Find did not find; `hash_of(number)` is asked when the index grows.
   template <class HashOf>
@@ -123,13 +139,20 @@ class HashIndex {
   void Clear() {
     // A table that was large once must not cost its size for each small batch after.
     if (slots_.size() > 1024 && used_ * 16 < slots_.size()) {
-      slots_ = {};
+      Free(slots_);
       mask_ = 0;
     } else {
       std::fill(slots_.begin(), slots_.end(), kNone);
     }
     used_ = 0;
   }
+  // Gives its memory back. A later Add finds an empty index.
+  void Drop() {
+    Free(slots_);
+    mask_ = 0;
+    used_ = 0;
+  }
+  size_t size() const { return used_; }
   size_t bytes() const { return slots_.capacity() * sizeof(uint32_t); }
 
  private:
@@ -169,13 +192,29 @@ class KeyTable {
       const Entry& e = entries_[i];
       return e.hash == hash && e.size == key.size() && SameBytes(e.data, key.data(), key.size());
     });
+    if (at == HashIndex::kNone && index_.size() != entries_.size()) {
+      Reindex();
+      return FindOrAdd(key, hash, initial, added);
+    }
     if (added != nullptr) *added = at == HashIndex::kNone;
     if (at != HashIndex::kNone) return entries_[at];
-    index_.Add(hash, static_cast<uint32_t>(entries_.size()), [this](uint32_t i) { return entries_[i].hash; });
+    AddToIndex(hash, static_cast<uint32_t>(entries_.size()));
+    GrowBySteps(entries_);
     return entries_.emplace_back(Entry{arena_.Copy(key), static_cast<uint32_t>(key.size()), hash, initial});
   }
 
+  // No more keys are expected: gives back the index and what entries hold in reserve. A later FindOrAdd builds the index
+  // anew, in O(entries).
+  void Seal() {
+    index_.Drop();
+    if (entries_.capacity() > entries_.size() + entries_.size() / 8) entries_.shrink_to_fit();
+  }
+
+  // For loops that know their next hashes: first the index, some steps later the entry that it names.
   void Prefetch(uint32_t hash) const { index_.Prefetch(hash); }
+  void PrefetchEntry(uint32_t hash) const {
+    if (const uint32_t at = index_.Peek(hash); at != HashIndex::kNone) __builtin_prefetch(&entries_[at]);
+  }
 
   const std::vector<Entry>& entries() const { return entries_; }
   size_t size() const { return entries_.size(); }
@@ -189,6 +228,14 @@ class KeyTable {
   size_t bytes() const { return entries_.capacity() * sizeof(Entry) + index_.bytes() + arena_.bytes(); }
 
  private:
+  void AddToIndex(uint32_t hash, uint32_t at) {
+    index_.Add(hash, at, [this](uint32_t i) { return entries_[i].hash; });
+  }
+  void Reindex() {
+    index_.Drop();
+    for (uint32_t i = 0; i < entries_.size(); ++i) AddToIndex(entries_[i].hash, i);
+  }
+
   std::vector<Entry> entries_;
   HashIndex index_;
   Arena arena_;
@@ -203,7 +250,8 @@ void ForEachEntry(const KeyTable<Partial>& from, const Table& table, Visit&& vis
   const auto& entries = from.entries();
   const size_t size = entries.size();
   for (size_t i = 0; i < size; ++i) {
-    if (i + kPrefetchAhead < size) table.Prefetch(entries[i + kPrefetchAhead].hash);
+    if (i + 2 * kPrefetchAhead < size) table.Prefetch(entries[i + 2 * kPrefetchAhead].hash);
+    if (i + kPrefetchAhead < size) table.PrefetchEntry(entries[i + kPrefetchAhead].hash);
     visit(entries[i]);
   }
 }

@@ -104,7 +104,7 @@ class KeyedWindow {
     bool keep_state = false;  // make blobs
   };
 
-  explicit KeyedWindow(const Options& options) : options_(options) {}
+  explicit KeyedWindow(const Options& options) : options_(options), run_(options.spec) {}
 
   // Brings a delta into the panes; appends its blobs to `state`. O(entries), plus O(entries of the window) when late values
   // meet an aggregate without inverse.
@@ -128,7 +128,7 @@ class KeyedWindow {
       });
       if constexpr (InvertibleAggregate<A>) {
         if (entered)
-          run_.sliding.Amend(delta.table, [&](const auto& e) {
+          run_.sliding.Amend(pane.table, delta.table, [&](const auto& e) {
             return is_new_[static_cast<size_t>(&e - delta.table.entries().data())];
           });
       } else {
@@ -137,7 +137,7 @@ class KeyedWindow {
       MarkCorrections(delta.pane);
     }
     if (rebuild) {
-      Run fresh;
+      Run fresh(options_.spec);
       fresh.from = fresh.to = run_.from;
       fresh.Enter(panes_, run_.to);
       run_ = std::move(fresh);
@@ -149,7 +149,7 @@ class KeyedWindow {
   // REQUIRES: `watermark` does not go back.
   void Close(int64_t watermark, bool final, std::vector<WindowRows>& out, std::vector<PaneBlob>& state) {
     if (!corrections_.empty()) {
-      Run again;
+      Run again(options_.spec);
       for (int64_t end : corrections_) {
         again.SlideTo(options_.spec, panes_, end);
         Emit(again, end, out);
@@ -173,7 +173,7 @@ class KeyedWindow {
       if (end > target) break;
       const int64_t sealed_from = run_.to;
       run_.SlideTo(options_.spec, panes_, end);
-      Compact(sealed_from, state);
+      Seal(sealed_from, state);
       Emit(run_, end, out);
       end += options_.spec.slide_ms;
     }
@@ -221,6 +221,8 @@ class KeyedWindow {
 
   // The aggregate over panes [from, to).
   struct Run {
+    explicit Run(const WindowSpec& spec) : sliding(spec.window_ms / spec.pane_ms()) {}
+
     Sliding sliding;
     int64_t from = INT64_MIN, to = INT64_MIN;
     int64_t records = 0;
@@ -262,11 +264,12 @@ class KeyedWindow {
       corrections_.insert(end);
   }
 
-  // A sealed pane that took many commits becomes one blob: what a restart reads stays in proportion to the state.
-  void Compact(int64_t sealed_from, std::vector<PaneBlob>& state) {
-    if (!options_.keep_state) return;
+  // The panes that entered: they hold few new keys from now on. One that took many commits becomes one blob, so that what
+  // a restart reads stays in proportion to the state.
+  void Seal(int64_t sealed_from, std::vector<PaneBlob>& state) {
     for (auto it = panes_.lower_bound(std::max(sealed_from, run_.from)); it != panes_.end() && it->first < run_.to; ++it) {
-      if (it->second.blobs < kCompactAt) continue;
+      it->second.table.Seal();
+      if (!options_.keep_state || it->second.blobs < kCompactAt) continue;
       state.push_back({it->first, true, EncodePane<A>(it->second.table, it->second.records)});
       it->second.blobs = 1;
     }

@@ -3,8 +3,10 @@
 // RunningTotal<A> needs an inverse: a pane is added when it enters and subtracted when it leaves.
 // TwoStacks<A> does without: per key a `front` (what is left of older panes) and a `back` (newer panes); a pane's entry
 // remembers what the front becomes when the pane leaves. When the front runs out, one walk over the panes from newest to
-// oldest turns backs into fronts. At most three visits for each (key, pane) entry, however long the window is.
-// Both: O(entries of the pane) per Enter and Leave (amortised), O(keys) per Emit; a key with no entry left is forgotten.
+// oldest turns backs into fronts. At most three visits for each (key, pane) entry, however long the window is. Keys are
+// dealt into shards whose fronts run out in different panes, so that no single Leave has to walk all of them.
+// Both: O(entries of the pane) per Enter and Leave (amortised), O(keys) per ForEach; a key with no entry left is forgotten.
+// Memory of a RunningTotal: 40 to 48 bytes a key with an 8-byte partial, plus the key, plus 4 bytes an entry of its panes.
 // Two-stacks aggregation: Tangwongsan, Hirzel, Schneider, "Low-Latency Sliding-Window Aggregation in Worst-Case Constant
 // Time", DEBS 2017, section 3; here keyed, one pair of stacks shared by all keys.
 //
@@ -13,9 +15,12 @@
 #define WEIR_ENGINE_WINDOW_SLIDING_H_
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <deque>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/window/aggregate.h"
@@ -92,6 +97,7 @@ class LiveKeys {
       return;
     }
     SortFresh();
+    merged_.reserve(order_.size() + sorting_.size());
     // One pass merges the new keys into the order, drops the dead and visits the rest. Where a new key goes is found by
     // galloping: most steps are over old keys, which need no comparison.
     merged_.clear();
@@ -125,18 +131,30 @@ class LiveKeys {
     pass_to(order_.size());
     order_.swap(merged_);
     Reclaim();
+    // Between two closings millions of keys need no room for their next order. (Smaller ones keep it: it is cheaper.)
+    if (merged_.capacity() > kKeptScratch) Free(merged_);
+    if (fresh_.capacity() > kKeptScratch) Free(fresh_);
+    if (sorting_.capacity() > kKeptScratch) Free(sorting_);
+    if (dead_.capacity() > kKeptScratch) Free(dead_);
   }
 
+  // For loops that know their next hashes: first the index, some steps later the slot that it names.
   void Prefetch(uint32_t hash) const { index_.Prefetch(hash); }
+  void PrefetchEntry(uint32_t hash) const {
+    if (const uint32_t at = index_.Peek(hash); at != HashIndex::kNone) PrefetchSlot(at);
+  }
+  void PrefetchSlot(uint32_t slot) const { __builtin_prefetch(&slots_[slot], 1); }
 
   size_t bytes() const {
-    return slots_.capacity() * sizeof(Slot) + index_.bytes() + arena_.bytes() +
+    return slots_.size() * sizeof(Slot) + index_.bytes() + arena_.bytes() +
            (order_.capacity() + fresh_.capacity() + dead_.capacity() + free_.capacity() + merged_.capacity()) * sizeof(uint32_t) +
            sorting_.capacity() * sizeof(SortItem);
   }
   size_t key_bytes() const { return live_bytes_; }
 
  private:
+  static constexpr size_t kKeptScratch = 256 * 1024;  // entries
+
   // A key to be sorted: eight bytes of it decide most comparisons without touching the key.
   struct SortItem {
     uint64_t bytes;  // big-endian, from where the keys begin to differ
@@ -180,7 +198,7 @@ class LiveKeys {
     arena_ = std::move(compact);
   }
 
-  std::vector<Slot> slots_;
+  std::deque<Slot> slots_;  // in blocks: no room in reserve, and no moving of millions of slots when they become more
   HashIndex index_;
   Arena arena_;
   std::vector<uint32_t> order_, fresh_, dead_, free_, merged_;
@@ -194,24 +212,42 @@ class RunningTotal {
  public:
   using Table = KeyTable<typename A::Partial>;
 
+  // `window_panes`: panes of a full window.
+  explicit RunningTotal(int64_t window_panes = 1) { (void)window_panes; }
+
   void Enter(const Table& pane) {
-    ForEachEntry(pane, keys_, [this](const auto& e) {
-      A::Combine(e.value, keys_[keys_.Acquire(e.key(), e.hash, A::kIdentity)].value);
+    std::vector<uint32_t>& slots = slots_[&pane];
+    slots.reserve(pane.size());
+    ForEachEntry(pane, keys_, [this, &slots](const auto& e) {
+      const uint32_t slot = keys_.Acquire(e.key(), e.hash, A::kIdentity);
+      A::Combine(e.value, keys_[slot].value);
+      slots.push_back(slot);
     });
   }
+  // A pane that has entered leaves.
   void Leave(const Table& pane) {
-    ForEachEntry(pane, keys_, [this](const auto& e) {
-      const uint32_t slot = keys_.Find(e.key(), e.hash);
-      A::Invert(e.value, keys_[slot].value);
-      keys_.Release(slot);
-    });
+    const auto entered = slots_.find(&pane);
+    const std::vector<uint32_t>& slots = entered->second;
+    for (size_t i = 0; i < slots.size(); ++i) {
+      if (i + kPrefetchAhead < slots.size()) keys_.PrefetchSlot(slots[i + kPrefetchAhead]);
+      A::Invert(pane.entries()[i].value, keys_[slots[i]].value);
+      keys_.Release(slots[i]);
+    }
+    slots_.erase(entered);
   }
-  // Values that came late into a pane that has entered. `is_new(entry)`: the pane did not hold the key before.
+  // Values of `delta` came late into `pane`, which has entered (or comes into being among those that have) and holds them by
+  // now. `is_new(entry)`: it did not hold the key before.
   template <class IsNew>
-  void Amend(const Table& delta, IsNew&& is_new) {
+  void Amend(const Table& pane, const Table& delta, IsNew&& is_new) {
+    std::vector<uint32_t>& slots = slots_[&pane];
     for (const auto& e : delta.entries()) {
-      const uint32_t slot =
-          is_new(e) ? keys_.Acquire(e.key(), e.hash, A::kIdentity) : keys_.Find(e.key(), e.hash);
+      uint32_t slot;
+      if (is_new(e)) {
+        slot = keys_.Acquire(e.key(), e.hash, A::kIdentity);
+        slots.push_back(slot);  // as the pane's table: new entries come last, in this order
+      } else {
+        slot = keys_.Find(e.key(), e.hash);
+      }
       A::Combine(e.value, keys_[slot].value);
     }
   }
@@ -222,10 +258,17 @@ class RunningTotal {
   }
   size_t keys() const { return keys_.live(); }
   size_t key_bytes() const { return keys_.key_bytes(); }
-  size_t bytes() const { return keys_.bytes(); }
+  // Of the total alone, and with what it keeps for each pane that has entered.
+  size_t total_bytes() const { return keys_.bytes(); }
+  size_t bytes() const {
+    size_t sum = keys_.bytes();
+    for (const auto& [pane, slots] : slots_) sum += slots.capacity() * sizeof(uint32_t);
+    return sum;
+  }
 
  private:
   LiveKeys<typename A::Partial> keys_;
+  std::unordered_map<const Table*, std::vector<uint32_t>> slots_;  // of each pane that has entered, in the order of its entries
 };
 
 template <Aggregate A>
@@ -234,25 +277,49 @@ class TwoStacks {
   using Partial = typename A::Partial;
   using Table = KeyTable<Partial>;
 
+  // `window_panes`: panes of a full window. No more shards than that: each fills its front once while a window passes.
+  explicit TwoStacks(int64_t window_panes = 1)
+      : front_panes_(std::bit_floor(static_cast<size_t>(std::clamp<int64_t>(window_panes, 1, kMaxShards)))) {}
+
   void Enter(const Table& pane) {
-    std::vector<Item>& items = panes_.emplace_back();
-    items.reserve(pane.size());
-    ForEachEntry(pane, keys_, [this, &items](const auto& e) {
+    const size_t shards = front_panes_.size();
+    std::vector<uint32_t> at(shards, 0);  // where the next item of a shard goes
+    for (const auto& e : pane.entries()) ++at[ShardOf(e.hash)];
+    Pane& entered = panes_.emplace_back();
+    entered.ends.resize(shards);
+    uint32_t end = 0;
+    for (size_t s = 0; s < shards; ++s) {
+      const uint32_t begin = end;
+      entered.ends[s] = end += at[s];
+      at[s] = begin;
+    }
+    entered.items.resize(pane.size());
+    ForEachEntry(pane, keys_, [&](const auto& e) {
       const uint32_t slot = keys_.Acquire(e.key(), e.hash, Ends{A::kIdentity, A::kIdentity});
       A::Combine(e.value, keys_[slot].value.back);
-      items.push_back({slot, e.value, A::kIdentity});
+      entered.items[at[ShardOf(e.hash)]++] = {slot, e.value, A::kIdentity};
     });
+    // While the first window fills, one shard after the other gets a front of so many panes: that is what sets their turns apart.
+    if (filled_ < shards) {
+      if (front_panes_[filled_] == 0) Flip(filled_);
+      ++filled_;
+    }
   }
 
   // The oldest pane leaves; `pane` is it.
   void Leave(const Table&) {
-    if (front_panes_ == 0) Flip();
-    for (const Item& item : panes_.front()) {
-      keys_[item.slot].value.front = item.next;
-      keys_.Release(item.slot);
+    for (size_t shard = 0; shard < front_panes_.size(); ++shard) {
+      if (front_panes_[shard] == 0) Flip(shard);
+      --front_panes_[shard];
+    }
+    const std::vector<Item>& items = panes_.front().items;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (i + kPrefetchAhead < items.size()) keys_.PrefetchSlot(items[i + kPrefetchAhead].slot);
+      keys_[items[i].slot].value.front = items[i].next;
+      keys_.Release(items[i].slot);
     }
     panes_.pop_front();
-    --front_panes_;
+    if (panes_.empty()) filled_ = 0;
   }
 
   template <class Visit>
@@ -265,13 +332,16 @@ class TwoStacks {
   }
   size_t keys() const { return keys_.live(); }
   size_t key_bytes() const { return keys_.key_bytes(); }
+  size_t total_bytes() const { return keys_.bytes(); }
   size_t bytes() const {
     size_t sum = keys_.bytes();
-    for (const auto& items : panes_) sum += items.capacity() * sizeof(Item);
+    for (const Pane& pane : panes_) sum += pane.items.capacity() * sizeof(Item) + pane.ends.capacity() * sizeof(uint32_t);
     return sum;
   }
 
  private:
+  static constexpr int64_t kMaxShards = 128;
+
   struct Ends {
     Partial front, back;
   };
@@ -280,22 +350,34 @@ class TwoStacks {
     Partial value;  // of the key in this pane
     Partial next;   // the key's front once this pane has left; known from the flip on
   };
+  struct Pane {
+    std::vector<Item> items;     // by shard
+    std::vector<uint32_t> ends;  // of each shard's items
+  };
 
-  void Flip() {
+  // From the middle of the hash: tables are indexed by its low bits.
+  size_t ShardOf(uint32_t hash) const { return hash >> 20 & (front_panes_.size() - 1); }
+
+  // REQUIRES: the shard's front stack is empty.
+  void Flip(size_t shard) {
     for (auto pane = panes_.rbegin(); pane != panes_.rend(); ++pane) {
-      for (Item& item : *pane) {
+      const uint32_t end = pane->ends[shard];
+      for (uint32_t i = shard == 0 ? 0 : pane->ends[shard - 1]; i < end; ++i) {
+        if (i + kPrefetchAhead < end) keys_.PrefetchSlot(pane->items[i + kPrefetchAhead].slot);
+        Item& item = pane->items[i];
         Ends& ends = keys_[item.slot].value;
         ends.back = A::kIdentity;
         item.next = ends.front;
         A::Combine(item.value, ends.front);
       }
     }
-    front_panes_ = panes_.size();
+    front_panes_[shard] = panes_.size();
   }
 
   LiveKeys<Ends> keys_;
-  std::deque<std::vector<Item>> panes_;  // oldest first; the first front_panes_ are in the front stack
-  size_t front_panes_ = 0;
+  std::deque<Pane> panes_;           // oldest first
+  std::vector<size_t> front_panes_;  // by shard: so many of the oldest panes are in its front stack
+  size_t filled_ = 0;                // shards that got their first front
 };
 
 // What slides an aggregate.

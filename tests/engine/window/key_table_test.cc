@@ -127,5 +127,33 @@ TEST(HashIndexTest, FindsWhatIsThereAfterAnyAdditionsAndRemovals) {
   }
 }
 
+// A sealed table gives back what it held in reserve, and still finds and takes keys: late values do come.
+TEST(KeyTableTest, ASealedTableIsSmallAndStillTakesKeys) {
+  KeyTable<int64_t> table;
+  const auto add = [&table](int i) {
+    const std::string key = "key" + std::to_string(i);
+    bool added;
+    ++table.FindOrAdd(key, HashKey(key), 0, &added).value;
+    return added;
+  };
+  size_t key_bytes = 0;
+  for (int i = 0; i < 50'000; ++i) {
+    ASSERT_TRUE(add(i));
+    key_bytes += ("key" + std::to_string(i)).size();
+  }
+  const size_t before = table.bytes();
+  table.Seal();
+  EXPECT_LT(table.bytes(), before);
+  EXPECT_LE(table.bytes() - key_bytes, 50'000u * 28) << "24 bytes an entry, and an eighth in reserve";
+  EXPECT_FALSE(add(7));
+  EXPECT_FALSE(add(49'999));
+  EXPECT_TRUE(add(50'000));
+  EXPECT_FALSE(add(50'000));
+  EXPECT_EQ(table.size(), 50'001u);
+  int64_t sum = 0;
+  for (const auto& e : table.entries()) sum += e.value;
+  EXPECT_EQ(sum, 50'004);
+}
+
 }  // namespace
 }  // namespace weir

@@ -49,7 +49,7 @@ TYPED_TEST(SlidingTest, AgreesWithFoldingThePanesInside) {
     std::mt19937 random(seed);
     const bool ordered = random() % 2 == 0;
     const uint32_t keys = 1 + random() % 40;
-    Sliding sliding;
+    Sliding sliding(random() % 3 == 0 ? 1 : 1 + random() % 300);  // what it is told of the window is no more than a hint
     std::deque<std::unique_ptr<Table>> inside;
     for (int step = 0; step < 120; ++step) {
       if (inside.empty() || random() % 100 < 55) {
@@ -120,7 +120,7 @@ TEST(RunningTotalTest, AmendedValuesLeaveWithTheirPane) {
   std::map<std::string, bool> is_new;
   for (const auto& e : late.entries())
     is_new[std::string(e.key())] = add(pane, e.key(), static_cast<int64_t>(e.value));
-  total.Amend(late, [&](const auto& e) { return is_new.at(std::string(e.key())); });
+  total.Amend(pane, late, [&](const auto& e) { return is_new.at(std::string(e.key())); });
   EXPECT_EQ((Emit<RunningTotal<Sum>, Sum>(total, true)), (Rows{{"oslo", 7}, {"rome", 1}}));
   total.Leave(pane);
   EXPECT_EQ(total.keys(), 0u);
@@ -165,6 +165,31 @@ TEST(TwoStacksTest, WorkDoesNotGrowWithTheWindow) {
   };
   EXPECT_LE(combines(10), 2 * 2000);
   EXPECT_LE(combines(500), 2 * 2000);
+}
+
+// A window of 200 panes with 500 keys each holds 100,000 entries. Shards flip in different panes: no step walks more than a
+// small part of them, neither while the first window fills nor later.
+TEST(TwoStacksTest, NoSingleStepWalksTheWholeWindow) {
+  constexpr size_t kPanes = 200, kKeysPerPane = 500;
+  TwoStacks<Counted> stacks(kPanes);
+  std::deque<std::unique_ptr<KeyTable<int64_t>>> inside;
+  int64_t worst = 0;
+  for (size_t i = 0; i < 4 * kPanes; ++i) {
+    auto pane = std::make_unique<KeyTable<int64_t>>();
+    for (size_t k = 0; k < kKeysPerPane; ++k) {
+      const std::string key = "k" + std::to_string(k);
+      pane->FindOrAdd(key, HashKey(key), static_cast<int64_t>(i * k % 1000));
+    }
+    Counted::combines() = 0;
+    if (inside.size() == kPanes) {
+      stacks.Leave(*inside.front());
+      inside.pop_front();
+    }
+    stacks.Enter(*pane);
+    worst = std::max(worst, Counted::combines());
+    inside.push_back(std::move(pane));
+  }
+  EXPECT_LE(worst, static_cast<int64_t>(kPanes * kKeysPerPane / 10));
 }
 
 }  // namespace
