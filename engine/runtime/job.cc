@@ -69,6 +69,7 @@ class Job::Impl {
       worker.projector = std::make_unique<Projector>(projection);
     }
     deltas_.resize(stages_.size());
+    outputs_.resize(stages_.size());
     for (size_t s = 0; s < stages_.size(); ++s)
       for (int w = 0; w < pool_.size(); ++w) deltas_[s].push_back(stages_[s]->NewDelta());
     WEIR_RETURN_IF_ERROR(Restore());
@@ -101,9 +102,12 @@ class Job::Impl {
       const bool ended = !failed && (source_->ended() || limit || (!stopped && absl::Now() >= end));
       over = ended || stopped || failed;
       const absl::Time reading_done = absl::Now();
-      MergeDeltas(*commit);
       AdvanceWatermark();
-      CloseWindows(ended, *commit);
+      const absl::Status closed = MergeAndClose(ended, *commit);
+      if (!closed.ok()) {  // an operator threw: the batch is not whole
+        status = closed;
+        break;
+      }
       DescribePartitions(*commit);
       if (!commit->empty()) {
         ++report_.commits;
@@ -144,6 +148,13 @@ class Job::Impl {
     std::unique_ptr<Projector> projector;
     Chunk chunk;
     ProjectedChunk projected;
+  };
+
+  // What a stage brings to the commit.
+  struct StageOutput {
+    std::vector<StageWindow> closed;
+    std::vector<ClosedWindow> windows;
+    std::vector<PaneBlob> blobs;
   };
 
   absl::Status Restore() {
@@ -381,19 +392,6 @@ class Job::Impl {
                            offset, reason, results_ != nullptr ? " (table weir_dead_letters)" : ""));
   }
 
-  void MergeDeltas(Commit& commit) {
-    for (uint32_t s = 0; s < stages_.size(); ++s) {
-      blobs_.clear();
-      stages_[s]->Merge(deltas_[s], blobs_);
-      KeepBlobs(s, commit);
-    }
-  }
-
-  void KeepBlobs(uint32_t op, Commit& commit) {
-    for (PaneBlob& blob : blobs_) commit.state.push_back({op, blob.pane, blob.replace, std::move(blob.bytes)});
-    blobs_.clear();
-  }
-
   // The job's watermark: the least of the active partitions'; when none is active, on with the wall clock (contract,
   // section 3). Never back.
   void AdvanceWatermark() {
@@ -432,23 +430,50 @@ class Job::Impl {
     job_watermark_ = std::max(job_watermark_, std::min(on, bound));
   }
 
-  void CloseWindows(bool final, Commit& commit) {
+  // Brings what the workers folded into the panes, and closes the windows that the watermark has passed: a stage on each
+  // worker at a time, since stages share nothing.
+  absl::Status MergeAndClose(bool final, Commit& commit) {
+    std::atomic<size_t> next{0};
+    std::mutex mutex;
+    absl::Status status;  // guarded by mutex
+    const auto task = [&](int) {
+      for (size_t s; (s = next.fetch_add(1)) < stages_.size();) {
+        const absl::Status done = Guarded([&] { MergeAndClose(s, final); }, operators_[s].name);
+        const std::lock_guard lock(mutex);
+        status.Update(done);
+      }
+    };
+    if (stages_.size() == 1) task(0);
+    else pool_.Run(task);
+    WEIR_RETURN_IF_ERROR(status);
     for (uint32_t s = 0; s < stages_.size(); ++s) {
-      closed_.clear();
-      stages_[s]->Close(job_watermark_, final, closed_, blobs_);
-      KeepBlobs(s, commit);
-      for (StageWindow& window : closed_) {
-        const int64_t keys = static_cast<int64_t>(window.rows.size());
-        if (options_.top > 0) window.rows.KeepTop(options_.top);
+      StageOutput& out = outputs_[s];
+      for (PaneBlob& blob : out.blobs) commit.state.push_back({s, blob.pane, blob.replace, std::move(blob.bytes)});
+      for (ClosedWindow& window : out.windows) {
         ++report_.windows;
         report_.rows += static_cast<int64_t>(window.rows.size());
-        commit.windows.push_back({s, window.end_ms - options_.window.window_ms, window.end_ms, window.revision, window.records,
-                                  keys, std::move(window.rows)});
+        commit.windows.push_back(std::move(window));
       }
-      stages_[s]->Release(job_watermark_);
+      out.blobs.clear();
+      out.windows.clear();
     }
     commit.job_watermark_ms = job_watermark_;
     commit.release_before_pane = FirstNeededPane();
+    return absl::OkStatus();
+  }
+
+  void MergeAndClose(size_t s, bool final) {
+    StageOutput& out = outputs_[s];
+    stages_[s]->Merge(deltas_[s], out.blobs);
+    out.closed.clear();
+    stages_[s]->Close(job_watermark_, final, out.closed, out.blobs);
+    for (StageWindow& window : out.closed) {
+      const int64_t keys = static_cast<int64_t>(window.rows.size());
+      if (options_.top > 0) window.rows.KeepTop(options_.top);
+      out.windows.push_back({static_cast<uint32_t>(s), window.end_ms - options_.window.window_ms, window.end_ms, window.revision,
+                             window.records, keys, std::move(window.rows)});
+    }
+    stages_[s]->Release(job_watermark_);
   }
 
   // Panes below it have all their windows closed for good.
@@ -521,6 +546,7 @@ class Job::Impl {
   std::vector<std::unique_ptr<WindowStage>> stages_;
   std::vector<Worker> workers_;
   std::vector<std::vector<std::unique_ptr<StageDelta>>> deltas_;  // by stage, by worker
+  std::vector<StageOutput> outputs_;  // by stage
   std::vector<PartitionProgress> restored_;
   std::vector<Partition> partitions_;   // by PartitionIndex, as *names_
   std::shared_ptr<const std::vector<PartitionName>> names_ = std::make_shared<std::vector<PartitionName>>();
@@ -531,8 +557,6 @@ class Job::Impl {
   int64_t idle_from_ = kNoWatermark;    // where the watermark stood when all fell silent
   absl::Time idle_since_;               // when the last record came
   absl::Time started_;
-  std::vector<PaneBlob> blobs_;
-  std::vector<StageWindow> closed_;
   std::set<std::string> noted_;         // kinds of dead letters that were told
   JobReport report_;
   FateCounts base_;                     // what earlier runs had counted

@@ -47,7 +47,7 @@ class WindowStage {
   // Folds the rows of one chunk that count. Worker thread; nothing but `delta` is written.
   virtual void Fold(const ProjectedChunk& chunk, StageDelta& delta) const = 0;
 
-  // The rest on the engine's thread, while no Fold is under way.
+  // The rest on one thread at a time, not always the same, while no Fold is under way.
 
   // Brings all deltas into the panes and empties them; appends blobs to `state`.
   virtual void Merge(std::span<const std::unique_ptr<StageDelta>> deltas, std::vector<PaneBlob>& state) = 0;
