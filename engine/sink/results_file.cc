@@ -17,6 +17,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/sink/row_feed.h"
 #include "engine/status_macros.h"
 #include "engine/window/window.h"
 
@@ -24,7 +25,6 @@ namespace weir {
 namespace {
 
 constexpr int kFormatVersion = 1;
-constexpr int kRowsPerInsert = 25;       // about twice the rate of one row a statement
 constexpr int kBusyMs = 5'000;
 constexpr int kTries = 5;                // of a commit that meets a full disk or a busy file
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
@@ -81,7 +81,6 @@ class ResultsFile::Impl {
   explicit Impl(ResultsOptions options) : options_(std::move(options)) {}
   ~Impl() {
     statements_.clear();
-    inserts_.clear();
     db_.reset();
     if (lock_.get() >= 0) ::unlink(lock_path_.c_str());
   }
@@ -99,6 +98,7 @@ class ResultsFile::Impl {
     sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
     sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+    if (AddRowFeed(raw, &feeding_) != SQLITE_OK) return Error("add the row feed");
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA cell_size_check=ON"));
     WEIR_ASSIGN_OR_RETURN(const int64_t tables, Integer("SELECT count(*) FROM sqlite_master"));
     bool anew = options_.reset;
@@ -209,7 +209,6 @@ class ResultsFile::Impl {
   absl::Status Close() {
     if (db_ == nullptr) return absl::OkStatus();
     statements_.clear();
-    inserts_.clear();
     // Best effort: a reader may hold the log back, and then the next run, or SQLite itself, empties it.
     sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
     db_.reset();
@@ -434,35 +433,8 @@ ANALYZE sqlite_master;
     if (w.revision > 0) WEIR_RETURN_IF_ERROR(Run(fmt::format("DELETE FROM {} WHERE window_end = ?", Quoted(t.table)), w.end_ms));
     WEIR_RETURN_IF_ERROR(
         Run("INSERT OR REPLACE INTO weir_windows VALUES (?,?,?,?,?,?)", t.table, w.start_ms, w.end_ms, w.revision, w.records, w.keys));
-    for (size_t i = 0; i < w.rows.size();) {
-      const int count = w.rows.size() - i >= kRowsPerInsert ? kRowsPerInsert : 1;
-      WEIR_ASSIGN_OR_RETURN(sqlite3_stmt * s, Insert(w.op, count));
-      int at = 1;
-      for (int k = 0; k < count; ++k, ++i) {
-        const std::string_view key = w.rows.key(i);
-        sqlite3_bind_int64(s, at++, w.start_ms);
-        sqlite3_bind_int64(s, at++, w.end_ms);
-        sqlite3_bind_text64(s, at++, key.data(), key.size(), SQLITE_STATIC, SQLITE_UTF8);
-        sqlite3_bind_int64(s, at++, w.rows.value(i));
-      }
-      if (sqlite3_step(s) != SQLITE_DONE) {
-        const absl::Status status = Error("write rows");
-        sqlite3_reset(s);
-        return status;
-      }
-      sqlite3_reset(s);
-    }
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<sqlite3_stmt*> Insert(uint32_t op, int rows) {
-    Statement& s = inserts_[{op, rows}];
-    if (s == nullptr) {
-      std::string sql = fmt::format("INSERT INTO {} VALUES ", Quoted(options_.tables[op].table));
-      for (int i = 0; i < rows; ++i) sql += i == 0 ? "(?,?,?,?)" : ",(?,?,?,?)";
-      WEIR_ASSIGN_OR_RETURN(s, Prepare(sql));
-    }
-    return s.get();
+    feeding_ = &w;
+    return Run(fmt::format("INSERT INTO {} SELECT * FROM {}", Quoted(t.table), kRowFeedTable));
   }
 
   absl::Status WriteRejects(const Commit& commit) {
@@ -586,7 +558,7 @@ ANALYZE sqlite_master;
   int last_ = SQLITE_OK;
   mutable bool passing_ = false;  // the last error may pass: worth another try
   std::map<std::string, Statement> statements_;
-  std::map<std::pair<uint32_t, int>, Statement> inserts_;
+  const ClosedWindow* feeding_ = nullptr;  // whose rows the statement that runs takes
 };
 
 ResultsFile::ResultsFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
