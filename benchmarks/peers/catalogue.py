@@ -1,0 +1,45 @@
+"""The peers: where each comes from, how it is started, with which settings, and what about it cannot be compared.
+
+The settings are those that the engine's own documentation advises for throughput; the jobs say more where they are made.
+"""
+import dataclasses
+import os
+import xml.etree.ElementTree
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+POM = os.path.join(HERE, "pom.xml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    name: str
+    title: str
+    reads: str  # "topic" or "file"
+    settings: str
+    maven: str = ""  # a profile of pom.xml,
+    main: str = ""  # the class to run,
+    arguments: tuple = ()
+    leave_out: str = ""  # and the jars, by the beginning of their names, that stay out of its class path; or
+    pip: tuple = ()  # requirements,
+    script: str = ""  # and the file in python/ to run
+    note: str = ""  # what the table must say beside its figures
+    time: str = "wall"  # the figure that is compared with weir's wall time: "wall", or "steady" where wall is no measure
+    reference: str = "windows"  # "totals": no event time, so the window that holds all is compared
+
+    def version(self):
+        if self.pip:
+            return ", ".join(requirement.replace("==", " ") for requirement in self.pip)
+        found = xml.etree.ElementTree.parse(POM).getroot().find("{*}properties")
+        versions = {item.tag.rpartition("}")[2]: item.text for item in found}
+        return {"flink": "Flink %(flink.version)s, flink-connector-kafka %(flink-kafka.version)s",
+                "spark": "Spark %(spark.version)s (Scala 2.13)",
+                "dstreams": "Spark %(spark.version)s (Scala 2.12)",
+                "kstreams": "Kafka Streams %(kafka-streams.version)s"}[self.maven] % versions
+
+
+CLOSED_FILE = "no stream: the file must be whole before it starts"
+
+PEERS = [
+    Peer("duckdb", "DuckDB", "file", "all cores, explicit columns, insertion order not kept, panes", pip=("duckdb==2.0.0",),
+         script="duckdb_job.py", note=CLOSED_FILE),
+]
