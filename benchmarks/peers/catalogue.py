@@ -40,6 +40,13 @@ class Peer:
 CLOSED_FILE = "no stream: the file must be whole before it starts"
 
 PEERS = [
+    Peer("flink", "Flink DataStream", "topic", "embedded, one slot a core, object reuse, hashmap state, exactly-once checkpoints every 10 s",
+         maven="flink", main="peers.flink.DataStreamJob", arguments=("windows",), leave_out="flink-table"),
+    Peer("flink-panes", "Flink DataStream, panes by hand", "topic", "as flink; counts per pane in one keyed function, one timer a key",
+         maven="flink", main="peers.flink.DataStreamJob", arguments=("panes",), leave_out="flink-table",
+         note="a window operator of some 100 lines, written for this job"),
+    Peer("flink-sql", "Flink SQL, HOP", "topic", "as flink; two-phase aggregation, mini-batches of 1 s or 5,000 rows, 512 MB managed memory",
+         maven="flink", main="peers.flink.SqlJob", note="its file sink is exactly-once; the window must be a multiple of the slide"),
     Peer("duckdb", "DuckDB", "file", "all cores, explicit columns, insertion order not kept, panes", pip=("duckdb==2.0.0",),
          script="duckdb_job.py", note=CLOSED_FILE),
 ]
