@@ -40,6 +40,13 @@ class Peer:
 CLOSED_FILE = "no stream: the file must be whole before it starts"
 
 PEERS = [
+    Peer("spark", "Spark Structured Streaming", "topic", "local, one thread a core, update mode, all of the topic as one micro-batch, from_json",
+         maven="spark", main="peers.spark.StructuredStreamingJob",
+         note="its best case: one batch, all windows in state at once; append mode in smaller batches takes more"),
+    Peer("spark-dstreams", "Spark DStreams", "topic", "local, one thread a core, reduceByKeyAndWindow with its inverse, Kryo, batches of 5 s (1 s)",
+         maven="dstreams", main="peers.dstreams.DStreamsJob", time="steady", reference="totals",
+         note="no event time, so it cannot do this job: windows are of processing time. The stream's clock sets its wall time (—); steady is the "
+              "sum of the processing times of its batches, and compared with weir's wall. Checked: the window that holds everything"),
     Peer("flink", "Flink DataStream", "topic", "embedded, one slot a core, object reuse, hashmap state, exactly-once checkpoints every 10 s",
          maven="flink", main="peers.flink.DataStreamJob", arguments=("windows",), leave_out="flink-table"),
     Peer("flink-panes", "Flink DataStream, panes by hand", "topic", "as flink; counts per pane in one keyed function, one timer a key",
