@@ -54,6 +54,10 @@ PEERS = [
          note="a window operator of some 100 lines, written for this job"),
     Peer("flink-sql", "Flink SQL, HOP", "topic", "as flink; two-phase aggregation, mini-batches of 1 s or 5,000 rows, 512 MB managed memory",
          maven="flink", main="peers.flink.SqlJob", note="its file sink is exactly-once; the window must be a multiple of the slide"),
+    Peer("kstreams", "Kafka Streams", "topic", "one thread a core, exactly_once_v2, commits every 10 s, 256 MB cache, in-memory window store, lz4",
+         maven="kstreams", main="peers.kstreams.KafkaStreamsJob",
+         note="rows are read from its store at the end, since the last windows of a bounded topic never close; the broker's work for its "
+              "repartition and changelog topics is not in its CPU"),
     Peer("duckdb", "DuckDB", "file", "all cores, explicit columns, insertion order not kept, panes", pip=("duckdb==2.0.0",),
          script="duckdb_job.py", note=CLOSED_FILE),
 ]
