@@ -58,6 +58,16 @@ PEERS = [
          maven="kstreams", main="peers.kstreams.KafkaStreamsJob",
          note="rows are read from its store at the end, since the last windows of a bounded topic never close; the broker's work for its "
               "repartition and changelog topics is not in its CPU"),
+    Peer("bytewax", "bytewax", "topic", "one process (two from 8 windows a record on), batches of 20,000, pysimdjson, unordered fold, no epoch snapshots",
+         pip=("bytewax[kafka]==0.21.1", "pysimdjson==7.0.2"), script="bytewax_job.py",
+         note="its watermark follows the wall clock, so in a replay nothing may close before the end: all windows are held"),
+    Peer("quix", "Quix Streams", "topic", "one extracting process, a counting one for each core, pysimdjson, no changelog topics, lz4",
+         pip=("quixstreams==3.28.1", "pysimdjson==7.0.2"), script="quix_job.py",
+         note="windows of a bounded topic do not close: each update is emitted and the last one is kept. The broker's work for the topic between "
+              "is not in its CPU"),
+    Peer("pathway", "Pathway", "topic", "one worker a core, static mode, windowby sliding; from 9 windows a record on a commit each 1.5 s, backlog 100,000",
+         pip=("pathway==0.33.0",), script="pathway_job.py",
+         note="static mode: nothing closes before the end; its CSV changes are added up to rows, in its time"),
     Peer("duckdb", "DuckDB", "file", "all cores, explicit columns, insertion order not kept, panes", pip=("duckdb==2.0.0",),
          script="duckdb_job.py", note=CLOSED_FILE),
 ]
