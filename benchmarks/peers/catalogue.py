@@ -70,4 +70,8 @@ PEERS = [
          note="static mode: nothing closes before the end; its CSV changes are added up to rows, in its time"),
     Peer("duckdb", "DuckDB", "file", "all cores, explicit columns, insertion order not kept, panes", pip=("duckdb==2.0.0",),
          script="duckdb_job.py", note=CLOSED_FILE),
+    Peer("chdb", "ClickHouse (chDB)", "file", "all cores, LineAsString and one JSONExtract a tweet, panes", pip=("chdb==4.4.0",), script="chdb_job.py",
+         note=CLOSED_FILE),
+    Peer("polars", "Polars", "file", "all cores, streaming engine, explicit schema, batches of 10,000, panes", pip=("polars==2.1.0",),
+         script="polars_job.py", note=CLOSED_FILE),
 ]
