@@ -152,6 +152,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
     FileSourceOptions options;
     options.paths = flags.inputs;
     options.follow = flags.follow;
+    options.on_data_loss = flags.skip_lost ? OnDataLoss::kSkip : OnDataLoss::kFail;
     return FileSource::Create(std::move(options));
   }
   KafkaSourceOptions options;
@@ -170,6 +171,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
   options.connect_timeout = absl::Milliseconds(flags.connect_timeout_ms);
   options.queue_bytes = QueueBytes(flags);
   options.keep_metadata = ReadsMessageAttributes(plan);
+  options.on_data_loss = flags.skip_lost ? OnDataLoss::kSkip : OnDataLoss::kFail;
   return KafkaSource::Create(std::move(options));
 }
 

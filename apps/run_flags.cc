@@ -390,8 +390,8 @@ FlagTable RunFlagTable(std::span<const OperatorInfo> operators, std::string_view
         flag("--workers", "N", "threads that parse and fold", "cores"),
         flag("--max-memory", "SIZE", "memory budget", "none"), flag("--limit", "N", "end after N records"),
         flag("--for", "D", "end after this time"),
-        flag("--on-data-loss", "HOW", "fail: stop when the source lost records that were not read yet",
-             "fail")}});
+        flag("--on-data-loss", "HOW",
+             "when the source lost records that were not read yet: fail, or skip and note the gap", "fail")}});
 
   FlagGroup params{"Operators' parameters", {}};
   for (const OperatorInfo& op : operators) {
@@ -475,12 +475,7 @@ absl::StatusOr<RunFlags> ParseRunFlags(int argc, const char* const* argv,
   read.Size("max-memory", flags.max_memory_bytes);
   read.Number("limit", 1, INT64_MAX, flags.limit);
   read.Duration("for", flags.run_for_ms);
-  if (const auto value = parsed.Get("on-data-loss"); value && value->text == "skip")
-    read.Refuse(
-        fmt::format("{} skip is not available yet. Use fail; to go on after a loss, start over with --reset.",
-                    value->name));
-  bool fail = true;
-  read.Choice("on-data-loss", {"fail"}, true, fail);
+  read.Choice("on-data-loss", {"fail", "skip"}, false, flags.skip_lost);
   flags.verbose = parsed.On("v");
   flags.quiet = parsed.On("q");
   read.Choice("progress", {"auto", "always", "never"}, RunFlags::Progress::kAuto, flags.progress);

@@ -72,6 +72,7 @@ struct RunFlags {
   int64_t max_memory_bytes = 0;  // 0: none
   int64_t limit = 0;             // 0: none
   int64_t run_for_ms = kForever;
+  bool skip_lost = false;        // --on-data-loss skip
   bool verbose = false, quiet = false;
   Progress progress = Progress::kAuto;
 

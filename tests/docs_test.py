@@ -233,7 +233,7 @@ def seen_codes(checks, place):
     connection.execute("create table t(x)")
     connection.commit()
     connection.close()
-    for code, args in ((0, job), (0, job), (2, job + ("--window", "60")), (2, job + ("--on-data-loss", "skip")), (2, job + ("--plugin", "x.so")),
+    for code, args in ((0, job), (0, job), (2, job + ("--window", "60")), (2, job + ("--on-data-loss", "ignore")), (2, job + ("--plugin", "x.so")),
                        (2, ("run", "-c", "job.toml")), (2, job + ("--format", "x-v2")), (2, ("verify", at("codes.db"))), (78, job + ("--window", "90s")),
                        (78, ("run", "hashtags", "-i", tweets, "--stdout", "none", "-o", at("other.db"))),
                        (74, ("run", "hashtags", "-i", tweets, "--stdout", "none", "-o", at("no.db"))),
@@ -244,6 +244,9 @@ def seen_codes(checks, place):
     common.write(tweets, read(tweets)[:1000])
     result = run(*job)
     checks.check("exit 3: the file was shortened", result.code == 3, result)
+    result = run(*job, "--on-data-loss", "skip")
+    checks.check("exit 0 with --on-data-loss skip", result.code == 0 and "shortened" in result.err, result)
+    checks.equal("and a row in weir_gaps", common.query(at("codes.db"), "select first_offset, next_offset from weir_gaps"), [(200, 200)])
 
 
 def tables(checks, place):

@@ -485,8 +485,28 @@ class Job::Impl {
     return FloorDiv((FloorDiv(done, slide) + 1) * slide, options_.window.pane_ms());
   }
 
+  // What the source has passed over since the last commit goes into this one, with the positions behind it.
+  std::vector<int64_t> DescribeGaps(Commit& commit) {
+    std::vector<int64_t> declared(partitions_.size());
+    for (DataGap& gap : source_->TakeGaps()) {
+      WEIR_CHECK(gap.partition < partitions_.size() && gap.first_offset <= gap.next_offset);
+      const PartitionName& name = (*names_)[gap.partition];
+      declared[gap.partition] += gap.next_offset - gap.first_offset;
+      partitions_[gap.partition].changed = true;
+      if (on_notice_ != nullptr)
+        on_notice_(gap.first_offset < gap.next_offset
+                       ? fmt::format("topic \"{}\" partition {}: offsets {}..{} are skipped: {}.", name.topic, name.partition, gap.first_offset,
+                                     gap.next_offset - 1, gap.reason)
+                       : fmt::format("topic \"{}\" partition {}, read up to offset {}: {}.", name.topic, name.partition, gap.first_offset,
+                                     gap.reason));
+      commit.gaps.push_back({name.topic, name.partition, gap.first_offset, gap.next_offset, std::move(gap.reason)});
+    }
+    return declared;
+  }
+
   void DescribePartitions(Commit& commit) {
     const auto& states = source_->partitions();
+    const std::vector<int64_t> declared = DescribeGaps(commit);
     for (size_t i = 0; i < partitions_.size(); ++i) {
       Partition& partition = partitions_[i];
       const PartitionPosition& position = states[i].position;
@@ -494,8 +514,9 @@ class Job::Impl {
       if (!partition.changed) continue;
       FateCounts& c = partition.counts;
       // Conservation: every record has one fate, and every offset is a record or a declared gap.
-      c.gap = position.next_offset - position.first_offset - c.consumed;
-      WEIR_CHECK(c.gap >= 0);
+      const int64_t gap = position.next_offset - position.first_offset - c.consumed;
+      WEIR_CHECK(gap - c.gap >= declared[i] && c.gap >= 0);
+      c.gap = gap;
       WEIR_CHECK(c.consumed == c.aggregated + c.filtered + c.skipped + c.late + c.invalid + c.quarantined + c.duplicates);
       commit.partitions.push_back({position, c, partition.tracker.watermark(), partition.tracker.Save(),
                                    absl::ToUnixMillis(partition.last_record)});

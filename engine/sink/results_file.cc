@@ -425,6 +425,8 @@ ANALYZE sqlite_master;
       WEIR_RETURN_IF_ERROR(Run("DELETE FROM weir_state WHERE pane < ?", commit.release_before_pane));
     }
     WEIR_RETURN_IF_ERROR(WriteRejects(commit));
+    for (const LostRange& gap : commit.gaps)
+      WEIR_RETURN_IF_ERROR(Run("INSERT INTO weir_gaps VALUES (?,?,?,?,?)", gap.topic, gap.partition, gap.first_offset, gap.next_offset, gap.reason));
     WEIR_RETURN_IF_ERROR(Run("COMMIT"));
     released_before_ = std::max(released_before_, commit.release_before_pane);
     return absl::OkStatus();

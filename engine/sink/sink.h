@@ -57,6 +57,13 @@ struct DeadLetter {
   std::string reason, payload; // payload cut at kDeadLetterBytes
 };
 
+struct LostRange {             // a DataGap, by name
+  std::string topic;
+  int32_t partition;
+  int64_t first_offset, next_offset;
+  std::string reason;
+};
+
 // Late records and dead letters that the results file keeps; a commit may bring more.
 inline constexpr size_t kKeptRejects = 10'000;
 
@@ -68,8 +75,9 @@ struct Commit {
   int64_t job_watermark_ms;
   std::vector<LateRecord> late;
   std::vector<DeadLetter> dead_letters;
+  std::vector<LostRange> gaps;
   bool empty() const {
-    return windows.empty() && partitions.empty() && state.empty() && late.empty() && dead_letters.empty();
+    return windows.empty() && partitions.empty() && state.empty() && late.empty() && dead_letters.empty() && gaps.empty();
   }
 };
 

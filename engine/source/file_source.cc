@@ -120,6 +120,8 @@ class FileSource::Input {
   int64_t next_offset() const { return next_offset_; }
   int64_t first_offset() const { return first_offset_; }
   const std::string& cursor() const;
+  // Why the file was begun anew since last asked, and what had been read then.
+  std::vector<std::pair<int64_t, std::string>> TakeLosses() { return std::exchange(losses_, {}); }
 
   // Thread: any.
   int64_t bytes_total() const { return total_.load(std::memory_order_relaxed); }
@@ -150,6 +152,8 @@ class FileSource::Input {
   absl::Status OpenFile();
   absl::Status Resume(const PartitionPosition& position);
   absl::Status Lost(std::string_view what) const;
+  absl::Status Changed(std::string what);
+  absl::Status BeginAnew(absl::Status why);
   absl::Status ReadError() const;
 
   const std::string path_;
@@ -188,6 +192,8 @@ class FileSource::Input {
   mutable int64_t cursor_position_ = -1;
   int64_t first_offset_ = 0;
   int64_t next_offset_ = 0;
+  std::string changed_;  // what makes the file another one; empty: nothing
+  std::vector<std::pair<int64_t, std::string>> losses_;
 };
 
 // ---- opening
@@ -195,6 +201,35 @@ class FileSource::Input {
 
 absl::Status FileSource::Input::Lost(std::string_view what) const {
   return absl::DataLossError(fmt::format("input \"{}\" {}", path_, what));
+}
+
+// The file is not the one that was read: what it holds can be read from its beginning, if that is wanted.
+absl::Status FileSource::Input::Changed(std::string what) {
+  const absl::Status lost = Lost(fmt::format(
+      "{}. Put the file back; or start over with --reset; or have it read from its beginning with --on-data-loss skip",
+      what));
+  changed_ = std::move(what);
+  return lost;
+}
+
+// With OnDataLoss::kSkip reads a file that was `Changed` from its beginning. Else the error stays.
+absl::Status FileSource::Input::BeginAnew(absl::Status why) {
+  if (why.ok() || changed_.empty() || options_.on_data_loss == OnDataLoss::kFail) return why;
+  losses_.emplace_back(next_offset_, fmt::format("the file {}; it is read from its beginning", std::exchange(changed_, {})));
+  if (owned_) close(fd_);
+  owned_ = false;
+  at_ = {};
+  cursor_position_ = -1;
+  compression_.reset();
+  decoder_.reset();
+  undecoded_ = {};
+  skip_to_ = skipped_ = 0;
+  skip_crc_ = 0;
+  raw_read_.store(0, std::memory_order_relaxed);
+  SetTail({});
+  whole_lines_ = eof_ = blocked_ = replaced_ = false;
+  error_ = absl::OkStatus();
+  return OpenFile();
 }
 
 // Of errno.
@@ -239,7 +274,7 @@ absl::Status FileSource::Input::OpenFile() {
 absl::Status FileSource::Input::Open(const PartitionPosition* resume) {
   WEIR_RETURN_IF_ERROR(OpenFile());
   if (resume == nullptr) return absl::OkStatus();
-  return Resume(*resume);
+  return BeginAnew(Resume(*resume));
 }
 
 absl::Status FileSource::Input::Resume(const PartitionPosition& position) {
@@ -267,10 +302,8 @@ absl::Status FileSource::Input::Resume(const PartitionPosition& position) {
   WEIR_RETURN_IF_ERROR(error_);
   const bool same_kind = !compression_ || *compression_ == cursor->compression;
   if (size_now < (same_kind ? cursor->file_size : 0) || (!decoder_ && size_now < cursor->position)) {
-    return Lost(
-        fmt::format("was shortened: {} bytes now, {} when its first {} records had been read. Put the file "
-                    "back, or start over with --reset",
-                    size_now, std::max(cursor->file_size, cursor->position), next_offset_));
+    return Changed(fmt::format("was shortened: {} bytes now, {} when its first {} records had been read",
+                               size_now, std::max(cursor->file_size, cursor->position), next_offset_));
   }
   if (decoder_) {
     skip_to_ = cursor->position;
@@ -304,10 +337,8 @@ absl::Status FileSource::Input::CheckLastRecord() {
     done += n;
   }
   if (crc == at_.last_crc) return absl::OkStatus();
-  return Lost(
-      fmt::format("was rewritten: record {} at byte {} is not the one that was read. Put the file back, or "
-                  "start over with --reset",
-                  next_offset_ - 1, at_.last_begin));
+  return Changed(fmt::format("was rewritten: record {} at byte {} is not the one that was read",
+                             next_offset_ - 1, at_.last_begin));
 }
 
 // Finds out what kind of stream this is. False: not enough bytes yet, or an error.
@@ -403,10 +434,8 @@ void FileSource::Input::LookAtFile() {
   if (fstat(fd_, &info) != 0) return;
   const int64_t read = raw_read_.load(std::memory_order_relaxed);
   if (info.st_size < read) {
-    error_ = Lost(
-        fmt::format("was shortened while it was followed: {} bytes now, {} had been read. Rotate logs by "
-                    "renaming, and start over with --reset",
-                    int64_t{info.st_size}, read));
+    error_ = Changed(fmt::format("was shortened while it was followed: {} bytes now, {} had been read",
+                                 int64_t{info.st_size}, read));
     return;
   }
   at_.file_size = info.st_size;
@@ -414,10 +443,7 @@ void FileSource::Input::LookAtFile() {
   if (info.st_size > read) return;
   if (replaced_) {
     // Seen at the look before: the old file has been read to its end since.
-    error_ = Lost(
-        "was replaced by another file (log rotation?), after all whole lines of the old one were read. weir "
-        "follows one file, not its successors: give the new one its own --output, or start over with "
-        "--reset");
+    error_ = Changed("was replaced by another file (log rotation?), after all whole lines of the old one were read");
     return;
   }
   replaced_ = stat(path_.c_str(), &info) == 0 && (info.st_dev != device_ || info.st_ino != inode_);
@@ -468,10 +494,8 @@ void FileSource::Input::Skip() {
     const size_t n = ReadText(scratch.data(), room);
     if (n == 0) {
       if (error_.ok() && eof_) {
-        error_ = Lost(
-            fmt::format("was shortened: {} uncompressed bytes now, {} had been read ({} records). Put the "
-                        "file back, or start over with --reset",
-                        skipped_, goal, next_offset_));
+        error_ = Changed(fmt::format("was shortened: {} uncompressed bytes now, {} had been read ({} records)",
+                                     skipped_, goal, next_offset_));
       }
       break;
     }
@@ -485,10 +509,8 @@ void FileSource::Input::Skip() {
   }
   skip_to_ = goal;
   if (skipped_ == goal && error_.ok() && skip_crc_ != at_.last_crc) {
-    error_ = Lost(
-        fmt::format("was rewritten: record {} at uncompressed byte {} is not the one that was read. Put the "
-                    "file back, or start over with --reset",
-                    next_offset_ - 1, at_.last_begin));
+    error_ = Changed(fmt::format("was rewritten: record {} at uncompressed byte {} is not the one that was read",
+                                 next_offset_ - 1, at_.last_begin));
   }
 }
 
@@ -521,7 +543,10 @@ absl::Status FileSource::Input::Read(const PollLimits& limits, PartitionIndex in
       DropTail(used);
       whole_lines_ = false;
     }
-    if (!error_.ok()) return error_;
+    if (!error_.ok()) {
+      error_ = BeginAnew(error_);
+      if (!error_.ok()) return error_;
+    }
     if (at_end()) return absl::OkStatus();
     if (tail().size() < kCarriedTailBytes) {
       FillChunk(limits, index, chunk);
@@ -744,6 +769,14 @@ const std::deque<PartitionState>& FileSource::partitions() const {
     state.ended = input.ended();
   }
   return states_;
+}
+
+std::vector<DataGap> FileSource::TakeGaps() {
+  std::vector<DataGap> gaps;
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    for (auto& [offset, reason] : inputs_[i]->TakeLosses())
+      gaps.push_back({static_cast<PartitionIndex>(i), offset, offset, std::move(reason)});
+  return gaps;
 }
 
 bool FileSource::ended() const {

@@ -7,7 +7,9 @@
 //
 // Cursor: where in the uncompressed stream the partition stands, and a checksum of the last record, which is
 // read again when the job goes on: a file that was shortened or rewritten is noticed, a file that grew is not
-// disturbed.
+// disturbed. With OnDataLoss::kSkip such a file, or the one that replaced a followed file, is read from its
+// beginning; its records are counted on, and how many of the old one were lost is not known. What cannot be
+// decoded, and a line that went on after it had been read, end the run all the same.
 #ifndef WEIR_ENGINE_SOURCE_FILE_SOURCE_H_
 #define WEIR_ENGINE_SOURCE_FILE_SOURCE_H_
 
@@ -34,6 +36,7 @@ struct FileSourceOptions {
   size_t read_bytes = 128 * 1024;           // what a chunk is filled with, below Chunk::kTargetBytes
   size_t max_line_bytes = size_t{1} << 30;  // a longer line is refused (kNotFound: the input cannot be read)
   int stdin_fd = 0;                         // what "-" reads; stays open
+  OnDataLoss on_data_loss = OnDataLoss::kFail;
 };
 
 class FileSource final : public Source {
@@ -48,6 +51,7 @@ class FileSource final : public Source {
   // A chunk holds records of one file. After an error: it stays.
   absl::Status Poll(const PollLimits& limits, Chunk& chunk) override;
   const std::deque<PartitionState>& partitions() const override;
+  std::vector<DataGap> TakeGaps() override;
   bool ended() const override;
   bool bounded() const override { return !follows_files_; }
   bool may_idle() const override;

@@ -40,6 +40,10 @@ constexpr milliseconds kQueryTimeout{500};     // bounds how long the destructor
 constexpr milliseconds kCommitPatience{1000};      // of offsets for the group: how long the end of a run waits for it
 constexpr milliseconds kDownAfter{1000};           // a broker that is silent for less is not worth a line
 constexpr int kBadReads = 3;                       // of the same batch, before it counts as damaged
+constexpr milliseconds kBadPause{100};             // before it is asked for again
+// Up to 2.3 the client may go on from the old offset when a partition is assigned anew at once: a fetch is under way.
+constexpr milliseconds kQuiet{150};
+constexpr milliseconds kShortPatience{2000};       // a new leader may answer with an older log end for so long
 constexpr size_t kMaxNotices = 100;
 
 template <auto fn>
@@ -105,10 +109,12 @@ struct Cursor {
   std::string cluster;
   int64_t last = -1;  // offset of the record that `crc` is of; -1: none was read yet
   uint32_t crc = 0;
+  bool gone = false;  // the partition was not there any more, and that has been told
 
   std::string Print() const {
-    return last < 0 ? fmt::format("cluster={}", cluster)
-                    : fmt::format("cluster={};crc={:08x};last={}", cluster, crc, last);
+    std::string text = fmt::format("cluster={}", cluster);
+    if (last >= 0) text += fmt::format(";crc={:08x};last={}", crc, last);
+    return gone ? text + ";gone" : text;
   }
   static Cursor Parse(std::string_view text) {
     Cursor cursor;
@@ -121,6 +127,7 @@ struct Cursor {
       if (item.starts_with("cluster=")) cursor.cluster = item.substr(8);
       if (item.starts_with("crc=")) has_crc = std::from_chars(item.data() + 4, stop, cursor.crc, 16).ec == std::errc();
       if (item.starts_with("last=")) std::from_chars(item.data() + 5, stop, cursor.last);
+      if (item == "gone") cursor.gone = true;
     }
     if (!has_crc) cursor.last = -1;
     return cursor;
@@ -145,6 +152,33 @@ void AppendSized(Chunk& chunk, const void* data, size_t size) {
 struct Bounds {
   int64_t low;
   int64_t high;  // the last stable offset: what a reader of committed records may read
+};
+
+// The client could make no records of what the broker sent.
+bool IsDamage(rd_kafka_resp_err_t err) {
+  return err == RD_KAFKA_RESP_ERR__BAD_MSG || err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
+         err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED || err == RD_KAFKA_RESP_ERR_INVALID_MSG;
+}
+
+// What of the records that a job has yet to read is not there any more.
+struct Loss {
+  std::string what;   // a clause behind the partition's name
+  int64_t next;       // where reading can go on
+  bool anew = false;  // in another log, whose offsets are not those that were read
+  std::string reason = what;  // of the gap, behind the range
+};
+
+// A batch that the client cannot make records of, however good the connection.
+struct BadBatch {
+  int64_t begin;               // its first offset, or where the job stands in it
+  std::string cause;
+  int reads = 0;               // how often it was found damaged
+  bool spoilt = true;          // what comes behind it now came beside it: it counts once it has been asked for again
+  int64_t beyond = INT64_MAX;  // the first record that came behind it
+  Clock::time_point due{};     // of the next step; max(): when an answer has come
+  // Its end, when nothing came behind it, is searched for: offsets up to `inside` cannot be read, `outside` can.
+  bool searching = false, growing = true, sure = false;
+  int64_t inside = 0, outside = 0, probe = 0, step = 1;
 };
 
 struct FoundPartition {
@@ -176,6 +210,7 @@ class KafkaSource::Impl {
   }
   void Committed(const std::vector<PartitionPosition>& positions);
   std::vector<std::string> TakeNotices();
+  std::vector<DataGap> TakeGaps() { return std::exchange(gaps_, {}); }
 
   const std::deque<PartitionState>& partitions() const { return partitions_; }
   bool bounded() const { return options_.to.has_value(); }
@@ -187,7 +222,9 @@ class KafkaSource::Impl {
     int64_t end = INT64_MAX;       // bounded: the first offset not to be read
     bool assigned = false;
     bool recheck = false;          // the broker refused the offset: find out what is gone
-    int bad_reads = 0;
+    std::optional<Clock::time_point> short_since;  // the log has ended before the job's offset since then
+    std::optional<BadBatch> bad;
+    std::optional<std::pair<Clock::time_point, int64_t>> assign_at;  // when, and the offset
     std::optional<Cursor> check;   // the record that must still be what it was
     Cursor cursor;
     MessageHandle last;            // of this Poll; its checksum goes into the cursor
@@ -242,12 +279,16 @@ class KafkaSource::Impl {
 
   // Open's steps.
   absl::StatusOr<Topology> Connect(Clock::time_point deadline);
-  absl::Status CheckResumed(const PartitionPosition& position, const std::string& cluster, Bounds bounds);
+  static std::optional<Loss> FindLoss(const PartitionPosition& position, Bounds bounds);
+  absl::Status Refuse(const PartitionPosition& position, const Loss& loss) const;
+  void GoOnBehind(const Loss& loss, int64_t end, size_t index, PartitionPosition& position);
+  bool skips() const { return options_.on_data_loss == OnDataLoss::kSkip; }
   absl::Status VerifyTails(Clock::time_point deadline);
 
   // Engine thread.
   size_t AddPartition(const FoundPartition& where, PartitionPosition position, int64_t high, int64_t end);
   void Assign(const std::vector<size_t>& indexes, bool from_check);
+  void Assign(const rd_kafka_topic_partition_list_t* list);
   void Unassign(size_t index);
   void MaybeEnd(size_t index);
   size_t IndexOf(const rd_kafka_message_t& m);
@@ -255,7 +296,15 @@ class KafkaSource::Impl {
   bool Take(MessageHandle& message, const PollLimits& limits, Chunk& chunk);
   void TakeRecord(size_t index, MessageHandle message, Chunk& chunk);
   void TakeError(const rd_kafka_message_t& m);
+  void NoteBadBatch(size_t index, const rd_kafka_message_t& m);
+  bool PassBadBatch(size_t index, const rd_kafka_message_t& m);
+  void MendBadBatch(size_t index, Clock::time_point now);
+  void SkipBadBatch(size_t index, int64_t next);
+  void Probe(size_t index);
   void CheckTail(size_t index, const rd_kafka_message_t& m);
+  void Lose(size_t index, const Loss& loss);
+  void ReadFrom(size_t index, int64_t offset);
+  void AssignWhenQuiet(size_t index, Clock::time_point now);
   void Recheck();
   void KeepHouse(Clock::time_point now);
   void MoveTo(size_t index, int64_t next);
@@ -307,7 +356,9 @@ class KafkaSource::Impl {
   std::vector<rd_kafka_message_t*> scratch_;
   std::vector<MessageHandle> pulled_;       // taken from librdkafka, not yet handed over
   size_t pulled_at_ = 0;
+  std::vector<MessageHandle> dropped_;      // of a partition that is fetched anew; until the next Poll
   std::vector<size_t> touched_;             // partitions with records in this chunk
+  std::vector<DataGap> gaps_;
   absl::Status failure_;                    // told once what was read before it has been handed over
   Clock::time_point next_house_{}, next_recheck_{}, next_send_{};
   int64_t repeated_ = 0;                    // records that came again below the expected offset
@@ -417,6 +468,7 @@ KafkaSource::Impl::~Impl() {
   if (client_ != nullptr) SendOffsets(/*last=*/true);
   for (Reader& r : readers_) r.last.reset();
   pulled_.clear();
+  dropped_.clear();
   topics_.clear();
   queue_.reset();
 }
@@ -643,26 +695,39 @@ absl::StatusOr<Topology> KafkaSource::Impl::Connect(Clock::time_point deadline) 
 }
 
 // What the results file says against what the broker has.
-absl::Status KafkaSource::Impl::CheckResumed(const PartitionPosition& position, const std::string& cluster,
-                                             Bounds bounds) {
-  const std::string where = Quoted(position.topic, position.partition);
-  const Cursor cursor = Cursor::Parse(position.cursor);
-  if (!cursor.cluster.empty() && !cluster.empty() && cursor.cluster != cluster)
-    return absl::DataLossError(fmt::format(
-        "{}: the job read from cluster {}, {} is cluster {}. Check --brokers; or start over with --reset or another "
-        "--output.",
-        where, cursor.cluster, options_.config.brokers, cluster));
+std::optional<Loss> KafkaSource::Impl::FindLoss(const PartitionPosition& position, Bounds bounds) {
   if (bounds.low > position.next_offset)
-    return absl::DataLossError(fmt::format(
-        "{} lost offsets {}..{} ({} records at most) before they were read: its first offset is {} now. --on-data-loss "
-        "skip is not available yet; start over with --reset or another --output.",
-        where, position.next_offset, bounds.low - 1, bounds.low - position.next_offset, bounds.low));
+    return Loss{fmt::format("lost offsets {}..{} ({} records at most) before they were read: its first offset is {} now",
+                            position.next_offset, bounds.low - 1, bounds.low - position.next_offset, bounds.low),
+                bounds.low, /*anew=*/false,
+                fmt::format("they were gone before they were read; the first offset is {} now", bounds.low)};
   if (bounds.high < position.next_offset)
-    return absl::DataLossError(fmt::format(
-        "{} ends at offset {}, but the job had read up to {}: it was truncated or recreated. Start over with --reset or "
-        "another --output.",
-        where, bounds.high, position.next_offset));
-  return absl::OkStatus();
+    return Loss{fmt::format("ends at offset {}, but the job had read up to {}: it was truncated or recreated", bounds.high,
+                            position.next_offset),
+                bounds.low, /*anew=*/true};
+  return std::nullopt;
+}
+
+absl::Status KafkaSource::Impl::Refuse(const PartitionPosition& position, const Loss& loss) const {
+  return absl::DataLossError(fmt::format(
+      "{} {}. Go on with what is there with --on-data-loss skip, or start over with --reset or another --output.",
+      Quoted(position.topic, position.partition), loss.what));
+}
+
+// Moves the position behind what is lost, and declares the gap of partition `index`. `end`: of what is to be read.
+void KafkaSource::Impl::GoOnBehind(const Loss& loss, int64_t end, size_t index, PartitionPosition& position) {
+  DataGap gap{static_cast<PartitionIndex>(index), position.next_offset, position.next_offset, loss.reason};
+  if (loss.anew) {
+    position.first_offset += loss.next - position.next_offset;
+    position.next_offset = loss.next;
+    Cursor cursor = Cursor::Parse(position.cursor);
+    cursor.last = -1;
+    position.cursor = cursor.Print();
+    gap.reason += fmt::format("; what is there is read from its beginning, offset {}", loss.next);
+  } else {
+    gap.next_offset = position.next_offset = std::max(position.next_offset, std::min(loss.next, end));
+  }
+  gaps_.push_back(std::move(gap));
 }
 
 absl::Status KafkaSource::Impl::Open(const std::vector<PartitionPosition>& resume) {
@@ -684,17 +749,31 @@ absl::Status KafkaSource::Impl::Open(const std::vector<PartitionPosition>& resum
       std::this_thread::sleep_for(milliseconds(200));
       WEIR_ASSIGN_OR_RETURN(bounds, QueryBoundsUntil(found.partitions, deadline));
     }
-    WEIR_RETURN_IF_ERROR(CheckResumed(*it->second, cluster, bounds[i]));
+    if (skips()) continue;
+    const PartitionPosition& position = *it->second;
+    const std::string read_from = Cursor::Parse(position.cursor).cluster;
+    if (!read_from.empty() && !cluster.empty() && read_from != cluster)
+      return absl::DataLossError(fmt::format(
+          "{}: the job read from cluster {}, {} is cluster {}. Check --brokers; or start over with --reset or another "
+          "--output.",
+          Quoted(position.topic, position.partition), read_from, options_.config.brokers, cluster));
+    if (const auto loss = FindLoss(position, bounds[i])) return Refuse(position, *loss);
   }
+  std::vector<PartitionPosition> gone;
   for (const auto& [key, position] : resumed) {
     const auto same = [&key = key](const FoundPartition& p) { return p.topic == key.first && p.partition == key.second; };
     if (!Wanted(key.first) || std::any_of(found.partitions.begin(), found.partitions.end(), same)) continue;
     const bool topic_there = std::any_of(found.partitions.begin(), found.partitions.end(),
                                          [&key = key](const FoundPartition& p) { return p.topic == key.first; });
-    return absl::DataLossError(fmt::format(
-        "{} is gone ({}), the job had read it up to offset {}. Start over with --reset or another --output.",
-        Quoted(key.first, key.second), topic_there ? "the topic was recreated with fewer partitions" : "no such topic",
-        position->next_offset));
+    const Loss loss{fmt::format("is gone ({}), the job had read it up to offset {}",
+                                topic_there ? "the topic was recreated with fewer partitions" : "no such topic",
+                                position->next_offset),
+                    position->next_offset};
+    if (!skips()) return Refuse(*position, loss);
+    PartitionPosition& kept = gone.emplace_back(*position);
+    Cursor cursor = Cursor::Parse(kept.cursor);
+    if (!std::exchange(cursor.gone, true)) GoOnBehind(loss, INT64_MAX, found.partitions.size() + gone.size() - 1, kept);
+    kept.cursor = cursor.Print();
   }
 
   // Partitions that a running job does not know came after it began: all of them is news.
@@ -720,7 +799,17 @@ absl::Status KafkaSource::Impl::Open(const std::vector<PartitionPosition>& resum
     std::optional<Cursor> check;
     if (const auto it = resumed.find({p.topic, p.partition}); it != resumed.end()) {
       position = *it->second;
-      const Cursor cursor = Cursor::Parse(position.cursor);
+      Cursor cursor = Cursor::Parse(position.cursor);
+      cursor.gone = false;
+      // The records tell whether it is another log; if they are the same, it is not.
+      if (!cursor.cluster.empty() && !cluster.empty() && cursor.cluster != cluster)
+        GoOnBehind({fmt::format("was read from cluster {}, and {} is cluster {}", cursor.cluster, options_.config.brokers, cluster),
+                    position.next_offset},
+                   ends[i], i, position);
+      cursor.cluster = cluster.empty() ? cursor.cluster : cluster;
+      position.cursor = cursor.Print();
+      if (const auto loss = FindLoss(position, bounds[i])) GoOnBehind(*loss, ends[i], i, position);
+      cursor = Cursor::Parse(position.cursor);
       if (cursor.last >= bounds[i].low && cursor.last < position.next_offset) check = cursor;
     } else {
       position.topic = p.topic;
@@ -738,6 +827,11 @@ absl::Status KafkaSource::Impl::Open(const std::vector<PartitionPosition>& resum
     partitions_[index].position.cursor = readers_[index].cursor.Print();
     if (!partitions_[index].ended || readers_[index].check) all.push_back(index);
     known_.insert({p.topic, p.partition});
+  }
+  for (PartitionPosition& position : gone) {  // they only keep their place
+    const int64_t end = position.next_offset;
+    known_.insert({position.topic, position.partition});
+    AddPartition({position.topic, position.partition, -1}, std::move(position), end, end);
   }
   broker_names_ = found.brokers;
   if (found.partitions.empty()) AddNotice("no topic matches yet; waiting for one");
@@ -758,6 +852,7 @@ absl::Status KafkaSource::Impl::VerifyTails(Clock::time_point deadline) {
     Pull(20, 1);
     Pull(0, kPull);
     for (; seen < pulled_.size(); ++seen) {
+      if (pulled_[seen] == nullptr) continue;
       const rd_kafka_message_t& m = *pulled_[seen];
       bytes += m.len;
       const size_t index = m.rkt == nullptr ? SIZE_MAX : IndexOf(m);
@@ -776,13 +871,64 @@ void KafkaSource::Impl::CheckTail(size_t index, const rd_kafka_message_t& m) {
   if (m.err != RD_KAFKA_RESP_ERR_NO_ERROR && m.err != RD_KAFKA_RESP_ERR__PARTITION_EOF) return;
   // Compaction may have removed the record: then there is nothing to compare.
   if (m.err == RD_KAFKA_RESP_ERR_NO_ERROR && m.offset == reader.check->last && Checksum(m) != reader.check->crc) {
+    int64_t low = 0;
+    std::vector<Bounds> bounds;
     const PartitionPosition& p = partitions_[index].position;
-    failure_ = absl::DataLossError(fmt::format(
-        "{} offset {} holds another record than the one that the job read there: the topic was recreated or truncated. "
-        "Start over with --reset or another --output.",
-        Quoted(p.topic, p.partition), m.offset));
+    if (skips()) {
+      if (QueryBounds({{p.topic, p.partition, -1}}, milliseconds(1000), bounds) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ReadFrom(index, reader.check->last);  // then again
+        return;
+      }
+      low = bounds.front().low;
+    }
+    const std::string what = fmt::format(
+        "offset {} holds another record than the one that the job read there: the topic was recreated or truncated", m.offset);
+    reader.check.reset();
+    Lose(index, {what, low, /*anew=*/true});
   }
   reader.check.reset();
+}
+
+// Ends the run, or has the partition read from where it goes on.
+void KafkaSource::Impl::Lose(size_t index, const Loss& loss) {
+  PartitionState& state = partitions_[index];
+  Reader& reader = readers_[index];
+  if (!skips()) {
+    failure_ = Refuse(state.position, loss);
+    return;
+  }
+  GoOnBehind(loss, reader.end, index, state.position);
+  reader.cursor = Cursor::Parse(state.position.cursor);
+  reader.bad.reset();
+  state.caught_up = false;
+  if (state.ended && state.position.next_offset < reader.end) {
+    state.ended = false;
+    ++running_;
+    std::lock_guard lock(mutex_);
+    watched_[index].ended = false;
+  }
+  MaybeEnd(index);
+  if (!state.ended) ReadFrom(index, state.position.next_offset);
+}
+
+// Forgets what has been fetched of the partition, and fetches from `offset` on.
+void KafkaSource::Impl::ReadFrom(size_t index, int64_t offset) {
+  // The one that is looked at right now may be among them: it is dropped, not destroyed.
+  for (size_t i = pulled_at_; i < pulled_.size(); ++i)
+    if (pulled_[i] != nullptr && pulled_[i]->rkt != nullptr && IndexOf(*pulled_[i]) == index) dropped_.push_back(std::move(pulled_[i]));
+  Unassign(index);
+  readers_[index].assign_at = {Clock::now() + kQuiet, offset};
+}
+
+void KafkaSource::Impl::AssignWhenQuiet(size_t index, Clock::time_point now) {
+  Reader& reader = readers_[index];
+  if (!reader.assign_at || now < reader.assign_at->first) return;
+  const PartitionPosition& p = partitions_[index].position;
+  ListHandle list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.partition)->offset = reader.assign_at->second;
+  reader.assign_at.reset();
+  reader.assigned = true;
+  Assign(list.get());
 }
 
 // ---- Partitions ----
@@ -817,14 +963,19 @@ void KafkaSource::Impl::Assign(const std::vector<size_t>& indexes, bool from_che
         check ? reader.check->last : p.next_offset;
     reader.assigned = true;
   }
-  const ErrorHandle error(rd_kafka_incremental_assign(client_.get(), list.get()));
+  Assign(list.get());
+}
+
+void KafkaSource::Impl::Assign(const rd_kafka_topic_partition_list_t* list) {
+  const ErrorHandle error(rd_kafka_incremental_assign(client_.get(), list));
   assigned_at_ = Clock::now().time_since_epoch().count();
   if (error != nullptr)
-    failure_ = absl::InternalError(fmt::format("cannot assign {} Kafka partitions: {}", indexes.size(),
+    failure_ = absl::InternalError(fmt::format("cannot assign {} Kafka partitions: {}", list->cnt,
                                                rd_kafka_error_string(error.get())));
 }
 
 void KafkaSource::Impl::Unassign(size_t index) {
+  readers_[index].assign_at.reset();
   if (!readers_[index].assigned) return;
   const PartitionPosition& p = partitions_[index].position;
   ListHandle list(rd_kafka_topic_partition_list_new(1));
@@ -882,6 +1033,7 @@ bool KafkaSource::Impl::Pull(int timeout_ms, size_t most) {
 
 absl::Status KafkaSource::Impl::Poll(const PollLimits& limits, Chunk& chunk) {
   const auto deadline = Clock::now() + ChronoMs(limits.deadline - absl::Now() + absl::Microseconds(999));
+  dropped_.clear();
   for (auto now = Clock::now();; now = Clock::now()) {
     if (now >= next_house_) KeepHouse(now);
     if (interrupted_ || ended()) return absl::OkStatus();
@@ -910,13 +1062,15 @@ absl::Status KafkaSource::Impl::Poll(const PollLimits& limits, Chunk& chunk) {
 
 // False: there is no room for it in the chunk; it stays where it is.
 bool KafkaSource::Impl::Take(MessageHandle& message, const PollLimits& limits, Chunk& chunk) {
+  if (message == nullptr) return true;
   const rd_kafka_message_t& m = *message;
   const size_t index = m.rkt == nullptr ? SIZE_MAX : IndexOf(m);
   if (index == SIZE_MAX) return true;
   CheckTail(index, m);
-  if (!failure_.ok()) return true;
+  if (!failure_.ok() || message == nullptr) return true;
   PartitionState& state = partitions_[index];
   if (state.ended) return true;
+  if (readers_[index].bad && PassBadBatch(index, m)) return true;
   if (m.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     MoveTo(index, m.offset);
     state.caught_up = true;
@@ -974,7 +1128,6 @@ void KafkaSource::Impl::TakeRecord(size_t index, MessageHandle message, Chunk& c
 
   Reader& reader = readers_[index];
   if (reader.last == nullptr) touched_.push_back(index);
-  reader.bad_reads = 0;
   reader.missing_notified = false;
   const int64_t next = m.offset + 1;
   reader.last = std::move(message);
@@ -1011,13 +1164,7 @@ void KafkaSource::Impl::TakeError(const rd_kafka_message_t& m) {
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
     case RD_KAFKA_RESP_ERR_INVALID_MSG:
-      // One damaged answer may be the network's fault; the same again is what the broker has.
-      if (++reader.bad_reads >= kBadReads)
-        failure_ = absl::DataLossError(fmt::format(
-            "{} cannot be read at offset {}: {}. --on-data-loss skip is not available yet; start over behind it with "
-            "--reset --from.",
-            Quoted(p.topic, p.partition), p.next_offset,
-            RedactSecrets(rd_kafka_message_errstr(&m), options_.config)));
+      NoteBadBatch(index, m);
       return;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
@@ -1032,6 +1179,113 @@ void KafkaSource::Impl::TakeError(const rd_kafka_message_t& m) {
   }
 }
 
+// The client tells of a batch that it cannot read before the records in the same answer, also those that precede the batch;
+// and goes on with those behind it, which must not be taken for the next ones.
+void KafkaSource::Impl::NoteBadBatch(size_t index, const rd_kafka_message_t& m) {
+  Reader& reader = readers_[index];
+  int64_t low, high;
+  PartitionState& state = partitions_[index];
+  if (rd_kafka_get_watermark_offsets(client_.get(), state.position.topic.c_str(), state.position.partition, &low, &high) ==
+      RD_KAFKA_RESP_ERR_NO_ERROR)
+    state.end_offset = std::max(state.end_offset, high);
+  // Behind a batch whose CRC is wrong the client may take anything for the beginning of another one.
+  if (m.offset >= state.end_offset) return;
+  const int64_t begin = std::max(m.offset, state.position.next_offset);
+  if (reader.bad && begin > reader.bad->begin) return;  // one at a time
+  if (!reader.bad || begin < reader.bad->begin) {
+    reader.bad.emplace();
+    reader.bad->begin = begin;
+  }
+  BadBatch& bad = *reader.bad;
+  bad.cause = RedactSecrets(rd_kafka_message_errstr(&m), options_.config);
+  ++bad.reads;
+  bad.spoilt = true;
+  bad.due = Clock::now() + kBadPause;
+}
+
+// What comes while a batch of the partition is bad. True: it has been seen to.
+bool KafkaSource::Impl::PassBadBatch(size_t index, const rd_kafka_message_t& m) {
+  Reader& reader = readers_[index];
+  BadBatch& bad = *reader.bad;
+  const bool good = m.err == RD_KAFKA_RESP_ERR_NO_ERROR || m.err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+  if (!bad.searching) {
+    if (!good || m.offset < bad.begin) return false;
+    if (!bad.spoilt) {  // it came well this time
+      reader.bad.reset();
+      return false;
+    }
+    if (m.offset > bad.begin) bad.beyond = std::min(bad.beyond, m.offset);
+    return true;
+  }
+  if (good) {
+    if (m.offset < bad.probe) return true;  // not what was asked for
+    bad.outside = std::min(bad.outside, bad.probe);
+    if (bad.inside >= bad.outside) bad.inside = bad.begin;  // an earlier answer was not to what was asked then
+    bad.growing = false;
+  } else if (IsDamage(m.err)) {
+    if (m.offset > bad.probe) return true;  // likewise
+    if (m.offset > bad.begin) {  // another bad batch begins there
+      bad.outside = std::min(bad.outside, m.offset);
+      bad.inside = std::min(bad.inside, bad.outside - 1);
+      bad.growing = false;
+    } else {
+      bad.sure = bad.probe == bad.inside || bad.probe == bad.begin;
+      bad.inside = std::max(bad.inside, bad.probe);
+    }
+  } else {
+    return false;
+  }
+  bad.due = next_house_ = {};
+  return true;
+}
+
+// One damaged answer may be the network's fault; the same again is what the broker has.
+void KafkaSource::Impl::MendBadBatch(size_t index, Clock::time_point now) {
+  BadBatch& bad = *readers_[index].bad;
+  const PartitionPosition& p = partitions_[index].position;
+  if (now < bad.due) return;
+  if (!bad.searching) {
+    // Up to the batch all is read first; unless compaction has left a hole before it.
+    if (bad.reads < kBadReads || (p.next_offset < bad.begin && bad.reads < 2 * kBadReads)) {
+      bad.spoilt = false;
+      bad.due = Clock::time_point::max();
+      ReadFrom(index, p.next_offset);
+      return;
+    }
+    MoveTo(index, bad.begin);
+    if (!skips() || bad.beyond != INT64_MAX || partitions_[index].ended) {
+      SkipBadBatch(index, bad.beyond);
+      return;
+    }
+    bad.searching = true;
+    bad.inside = bad.begin;
+    bad.outside = std::min(partitions_[index].end_offset, readers_[index].end);
+  }
+  if (bad.inside + 1 < bad.outside || !(bad.sure || bad.inside == bad.begin)) Probe(index);
+  else SkipBadBatch(index, std::max(bad.outside, bad.begin + 1));
+}
+
+void KafkaSource::Impl::SkipBadBatch(size_t index, int64_t next) {
+  const BadBatch& bad = *readers_[index].bad;
+  Lose(index, {.what = fmt::format("cannot be read at offset {}: {}", bad.begin, bad.cause), .next = next});
+}
+
+// Asks for an offset that may be behind the bad batch: farther and farther until one is, then in between; and at last once
+// more for the last one that is to be skipped.
+void KafkaSource::Impl::Probe(size_t index) {
+  BadBatch& bad = *readers_[index].bad;
+  if (bad.inside + 1 >= bad.outside) {
+    bad.probe = bad.inside;
+  } else if (bad.growing) {
+    bad.probe = bad.inside + bad.step;
+    bad.step *= 2;
+    bad.growing = bad.probe < bad.outside;
+  }
+  if (!bad.growing && bad.inside + 1 < bad.outside) bad.probe = bad.inside + (bad.outside - bad.inside) / 2;
+  bad.due = Clock::time_point::max();
+  ReadFrom(index, bad.probe);
+}
+
 // The broker refused an offset: either it is gone, or a broker that was behind answered.
 void KafkaSource::Impl::Recheck() {
   for (size_t i = 0; i < readers_.size() && failure_.ok(); ++i) {
@@ -1040,12 +1294,21 @@ void KafkaSource::Impl::Recheck() {
     const PartitionPosition& p = partitions_[i].position;
     std::vector<Bounds> bounds;
     if (QueryBounds({{p.topic, p.partition, -1}}, milliseconds(1000), bounds) != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+    const std::optional<Loss> loss = FindLoss(p, bounds.front());
+    if (loss && loss->anew) {
+      const auto now = Clock::now();
+      if (!reader.short_since) reader.short_since = now;
+      if (now - *reader.short_since < kShortPatience) continue;
+    }
     reader.recheck = false;
-    failure_ = CheckResumed(p, "", bounds.front());
-    if (!failure_.ok()) return;
+    reader.short_since.reset();
     reader.check.reset();
-    Unassign(i);
-    Assign({i}, /*from_check=*/false);
+    if (loss) {
+      Lose(i, *loss);
+      continue;
+    }
+    if (reader.bad) reader.bad->due = {};
+    ReadFrom(i, p.next_offset);
   }
 }
 
@@ -1054,6 +1317,10 @@ void KafkaSource::Impl::KeepHouse(Clock::time_point now) {
   if (now >= next_recheck_ && std::any_of(readers_.begin(), readers_.end(), [](const Reader& r) { return r.recheck; })) {
     next_recheck_ = now + std::chrono::seconds(1);
     Recheck();
+  }
+  for (size_t i = 0; i < readers_.size() && failure_.ok(); ++i) {
+    if (readers_[i].bad && !readers_[i].recheck && !partitions_[i].ended) MendBadBatch(i, now);
+    AssignWhenQuiet(i, now);
   }
   std::vector<NewPartition> added;
   int64_t behind = 0;
@@ -1252,6 +1519,7 @@ absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Create(KafkaSourceOpti
 absl::Status KafkaSource::Open(const std::vector<PartitionPosition>& resume) { return impl_->Open(resume); }
 absl::Status KafkaSource::Poll(const PollLimits& limits, Chunk& chunk) { return impl_->Poll(limits, chunk); }
 const std::deque<PartitionState>& KafkaSource::partitions() const { return impl_->partitions(); }
+std::vector<DataGap> KafkaSource::TakeGaps() { return impl_->TakeGaps(); }
 bool KafkaSource::ended() const { return impl_->ended(); }
 bool KafkaSource::bounded() const { return impl_->bounded(); }
 void KafkaSource::Interrupt() { impl_->Interrupt(); }

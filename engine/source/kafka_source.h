@@ -3,6 +3,11 @@
 // weir owns the offsets: partitions are assigned with explicit ones, never subscribed to, and an offset that the broker
 // no longer has is an error, never a silent jump. The group only hears where the job stands, for lag tools.
 //
+// With OnDataLoss::kSkip reading goes on at the first offset that is there, or behind a batch that cannot be read (wrong CRC,
+// compression that cannot be undone) however often it is asked for; the gap is declared. A log that ends before the job's
+// offset, or holds another record at the last one, is another log: it is read from its beginning. `first_offset` is then moved
+// with next_offset, so that the difference stays what the job has counted.
+//
 // Memory: librdkafka prefetches about `queue_bytes`; one fetch answer may come on top (compressed ones by a multiple).
 // Up to 2.1 its broker thread sleeps for a second whenever that queue is full, and draining the queue does not wake it.
 // A helper thread therefore asks the broker for the log end every few ms while there is room again: any request wakes
@@ -36,6 +41,7 @@ struct KafkaSourceOptions {
   size_t queue_bytes = 64 << 20;
   bool keep_metadata = false;            // copy key and headers into the chunk
   absl::Duration metadata_refresh = absl::Seconds(5);
+  OnDataLoss on_data_loss = OnDataLoss::kFail;
 };
 
 class KafkaSource final : public Source {
@@ -48,6 +54,7 @@ class KafkaSource final : public Source {
   absl::Status Open(const std::vector<PartitionPosition>& resume) override;
   absl::Status Poll(const PollLimits& limits, Chunk& chunk) override;
   const std::deque<PartitionState>& partitions() const override;
+  std::vector<DataGap> TakeGaps() override;
   bool ended() const override;
   bool bounded() const override;
   bool may_idle() const override { return !bounded(); }

@@ -34,6 +34,20 @@ struct PartitionState {
   bool reachable = true;      // false while its broker does not answer: whether it has more is not known then
 };
 
+// Offsets that the source passes over because their records are lost: [first_offset, next_offset). Empty where records were
+// lost whose number nobody knows (the log became another one).
+struct DataGap {
+  PartitionIndex partition;
+  int64_t first_offset, next_offset;
+  std::string reason;  // a clause that ends a sentence
+};
+
+// What a source does when records that were not read yet are lost.
+enum class OnDataLoss {
+  kFail,  // ends with kDataLoss
+  kSkip,  // goes on behind them, and declares a gap
+};
+
 struct PollLimits {
   int64_t max_records;        // > 0
   size_t max_bytes;           // > 0; a single record may exceed it
@@ -46,7 +60,7 @@ class Source {
 
   // Opens everything and finds the partitions. `resume`: what the results file knows. Called once, before Poll.
   // Errors: kNotFound (an input cannot be opened: exit 66), kUnavailable (broker or topic not reachable in time: 69),
-  // kDataLoss (records not yet read are gone or were changed: 3), kFailedPrecondition (cannot be resumed: 78),
+  // kDataLoss (records not yet read are gone or were changed: 3; not with OnDataLoss::kSkip), kFailedPrecondition (cannot be resumed: 78),
   // kInvalidArgument (2).
   virtual absl::Status Open(const std::vector<PartitionPosition>& resume) = 0;
 
@@ -58,6 +72,10 @@ class Source {
   // Positions after the last Poll. Grows when partitions appear; an index never changes its meaning.
   // Thread: the engine's, while no Poll is under way.
   virtual const std::deque<PartitionState>& partitions() const = 0;
+
+  // Gaps declared since last asked. The positions are behind them already: the engine commits both at once.
+  // Thread: the engine's, while no Poll is under way.
+  virtual std::vector<DataGap> TakeGaps() { return {}; }
 
   // True when every partition is bounded and read to its end: nothing will come any more.
   virtual bool ended() const = 0;

@@ -128,7 +128,7 @@ TEST(RunFlagsTest, EveryOtherFlag) {
       "2s --allowed-lateness 1m "
       "--idle-timeout 0s --max-future inf --max-jump inf --output r.db --durability full --name tags "
       "--stdout csv --top 20 --show 5 --track a,b "
-      "--lang en,fr --workers 3 --max-memory 64M --limit 10 --for 2h --on-data-loss fail -v --progress "
+      "--lang en,fr --workers 3 --max-memory 64M --limit 10 --for 2h --on-data-loss skip -v --progress "
       "never");
   EXPECT_EQ(flags.inputs, std::vector<std::string>({"a.ndjson", "b.ndjson.gz"}));
   EXPECT_TRUE(flags.follow);
@@ -160,6 +160,9 @@ TEST(RunFlagsTest, EveryOtherFlag) {
   EXPECT_EQ(flags.max_memory_bytes, 64 << 20);
   EXPECT_EQ(flags.limit, 10);
   EXPECT_EQ(flags.run_for_ms, 7'200'000);
+  EXPECT_TRUE(flags.skip_lost);
+  EXPECT_FALSE(Accept("hashtags -i a").skip_lost);
+  EXPECT_FALSE(Accept("hashtags -i a --on-data-loss fail").skip_lost);
   EXPECT_TRUE(flags.verbose);
   EXPECT_EQ(flags.progress, RunFlags::Progress::kNever);
 }
@@ -390,9 +393,7 @@ TEST(RunFlagsTest, Refusals) {
        "--batch-bytes 0 is not more than zero. Write a size like 64M or 2G, in powers of 1024."},
       {"hashtags -i a --max-memory lots",
        "--max-memory lots is no size. Write a size like 64M or 2G, in powers of 1024."},
-      {"hashtags -i a --on-data-loss skip",
-       "--on-data-loss skip is not available yet. Use fail; to go on after a loss, start over with --reset."},
-      {"hashtags -i a --on-data-loss ignore", "--on-data-loss ignore is unknown. It is one of fail."},
+      {"hashtags -i a --on-data-loss ignore", "--on-data-loss ignore is unknown. It is one of fail or skip."},
   };
   for (const Case& c : cases) EXPECT_EQ(Refuse(c.line), c.message) << c.line;
 }

@@ -45,6 +45,11 @@ class FakeSource final : public Source {
     const std::lock_guard lock(mutex_);
     logs_[partition].push_back({"", offsets});
   }
+  // The same, lost: declared as a gap.
+  void Lose(size_t partition, int64_t offsets, std::string reason) {
+    const std::lock_guard lock(mutex_);
+    logs_[partition].push_back({std::move(reason), offsets, true});
+  }
   // The partition's end has not been reached, whatever has been read.
   void SetBehind(size_t partition, bool behind) {
     const std::lock_guard lock(mutex_);
@@ -91,6 +96,7 @@ class FakeSource final : public Source {
     interrupted_ = true;
     changed_.notify_all();
   }
+  std::vector<DataGap> TakeGaps() override { return std::exchange(gaps_, {}); }
   void Committed(const std::vector<PartitionPosition>& positions) override {
     const std::lock_guard lock(mutex_);
     for (const PartitionPosition& p : positions) committed_[p.partition] = p.next_offset;
@@ -100,6 +106,7 @@ class FakeSource final : public Source {
   struct Entry {
     std::string payload;
     int64_t skip;  // < 0: a record
+    bool lost = false;
   };
   bool AllRead() const {
     for (size_t i = 0; i < states_.size(); ++i)
@@ -134,6 +141,7 @@ class FakeSource final : public Source {
         if (!chunk.records.empty() && chunk.size() + entry.payload.size() > limits.max_bytes) break;
         ++read_[p];
         if (entry.skip >= 0) {
+          if (entry.lost) gaps_.push_back({static_cast<PartitionIndex>(p), position.next_offset, position.next_offset + entry.skip, entry.payload});
           position.next_offset += entry.skip;
           continue;
         }
@@ -158,6 +166,7 @@ class FakeSource final : public Source {
   std::deque<PartitionState> states_;
   std::map<int32_t, int64_t> resume_, committed_;
   std::vector<PollLimits> polls_;
+  std::vector<DataGap> gaps_;
   size_t next_ = 0;
   int fail_at_ = -1;
   absl::Status failure_;
@@ -176,6 +185,7 @@ struct Committed {
   std::vector<int64_t> batches;                             // records consumed by each commit
   std::vector<LateRecord> late;
   std::vector<DeadLetter> dead_letters;
+  std::vector<LostRange> gaps;
   int closed = 0;
 
   // "[start,end) key value" a line, in order.
@@ -232,6 +242,12 @@ class RecordingSink final : public Sink {
     to_->batches.push_back(consumed);
     to_->late.insert(to_->late.end(), commit.late.begin(), commit.late.end());
     to_->dead_letters.insert(to_->dead_letters.end(), commit.dead_letters.begin(), commit.dead_letters.end());
+    for (const LostRange& gap : commit.gaps) {
+      const auto same = [&](const PartitionProgress& p) { return p.position.partition == gap.partition; };
+      EXPECT_TRUE(std::any_of(commit.partitions.begin(), commit.partitions.end(), same)) << "a gap comes with the position behind it";
+      EXPECT_GE(to_->next_offsets[gap.partition], gap.next_offset);
+      to_->gaps.push_back(gap);
+    }
     to_->changed.notify_all();
     return absl::OkStatus();
   }
@@ -532,6 +548,28 @@ TEST(JobTest, OffsetsWithoutARecordAreCountedAsGap) {
   ASSERT_TRUE(run.job->Run().ok());
   EXPECT_EQ(run.out.Sum().gap, 10);
   EXPECT_EQ(run.out.next_offsets[0], 15);
+}
+
+// What a source declares lost is in the commit that passes over it, and counted in the same column.
+TEST(JobTest, LostRangesAreCommittedWithTheOffsetsBehindThem) {
+  auto source = Bounded(2);
+  source->Push(0, Many(2, 5, "ana"));
+  source->Skip(0, 10);
+  source->Lose(0, 7, "retention was faster");
+  source->Push(0, Many(3, 5, "ana"));
+  source->Lose(1, 0, "the log is another one");  // nobody knows how many: still worth a row
+  Running run(Options(), std::move(source));
+  ASSERT_TRUE(run.job->Run().ok());
+  EXPECT_EQ(run.out.Sum().gap, 17);
+  EXPECT_EQ(run.out.next_offsets[0], 22);
+  ASSERT_EQ(run.out.gaps.size(), 2u);
+  for (const LostRange& gap : run.out.gaps) {
+    const bool first = gap.partition == 0;
+    EXPECT_EQ(gap.topic, "log");
+    EXPECT_EQ(gap.first_offset, first ? 12 : 0);
+    EXPECT_EQ(gap.next_offset, first ? 19 : 0);
+    EXPECT_EQ(gap.reason, first ? "retention was faster" : "the log is another one");
+  }
 }
 
 // ---- Silence.

@@ -185,6 +185,7 @@ TEST_F(ResultsFileTest, ACommitIsAllThere) {
   commit.partitions[1].watermark_ms = kNoWatermark;
   commit.late = {{"tweets", 0, 5, 1000, false}, {"tweets", 0, 6, 2000, true}};
   commit.dead_letters = {{"tweets", 1, 8, "not JSON", std::string("\0\xff{", 3)}};
+  commit.gaps = {{"tweets", 0, 3, 5, "they were gone"}, {"tweets", 1, 3, 3, "it is another log"}};
   ASSERT_TRUE(file->Write(commit).ok());
 
   EXPECT_EQ(Query("SELECT window_start, window_end, hex(location), tweets FROM places"),
@@ -193,6 +194,7 @@ TEST_F(ResultsFileTest, ACommitIsAllThere) {
   EXPECT_EQ(Query("SELECT * FROM weir_progress"), "tweets|0|14|-7|9|1|1|1|1|1|1|3|2\ntweets|1|3|NULL|9|1|1|1|1|1|1|3|2\n");
   EXPECT_EQ(Query("SELECT * FROM weir_late WHERE operator = 'users'"), "users|tweets|0|5|1000|late\nusers|tweets|0|6|2000|idle\n");
   EXPECT_EQ(Query("SELECT topic, partition, \"offset\", reason, hex(payload) FROM weir_dead_letters"), "tweets|1|8|not JSON|00FF7B\n");
+  EXPECT_EQ(Query("SELECT * FROM weir_gaps"), "tweets|0|3|5|they were gone\ntweets|1|3|3|it is another log\n");
   EXPECT_EQ(Query("SELECT * FROM users_latest"), "1970-01-01T00:00:00.000Z|1970-01-01T00:01:00.000Z|ana|2\n");
   EXPECT_EQ(Query("SELECT window_start FROM places_view LIMIT 1"), "1969-12-31T23:59:30.000Z\n");
 }

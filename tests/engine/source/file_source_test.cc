@@ -785,6 +785,61 @@ TEST_F(FileSourceTest, ARewrittenFileIsNoticed) {
   EXPECT_TRUE(Make({.paths = {path}})->Open({position}).ok()) << "only the last record is known";
 }
 
+// With OnDataLoss::kSkip the file is read from its beginning, its records counted on, and the gap says why: its length is not known.
+TEST_F(FileSourceTest, AShortenedOrRewrittenFileMayBeReadFromItsBeginning) {
+  const std::string path = Write("f", "aaaa\nbbbb\ncccc\n");
+  const PartitionPosition position = ReadToEnd(path);
+  const std::string packed = Write("f.gz", Gzip("aaaa\nbbbb\ncccc\n"));
+  const PartitionPosition packed_position = ReadToEnd(packed);
+  for (const auto& [bytes, word] : {std::pair("dddd\n", "shortened"), {"", "shortened"}, {"dddd\neeee\nffff\ngggg\n", "rewritten"}}) {
+    for (const bool gzip : {false, true}) {
+      Write("f", bytes);
+      Write("f.gz", Gzip(bytes));
+      const PartitionPosition& from = gzip ? packed_position : position;
+      auto source = Opened({.paths = {from.topic}, .on_data_loss = OnDataLoss::kSkip}, {from});
+      const Lines lines = Drain(*source);
+      EXPECT_EQ(lines, NaiveSplit(bytes));
+      const std::vector<DataGap> gaps = source->TakeGaps();
+      ASSERT_EQ(gaps.size(), 1u) << from.topic << " " << word;
+      EXPECT_EQ(gaps[0].first_offset, 3);
+      EXPECT_EQ(gaps[0].next_offset, 3);
+      EXPECT_NE(gaps[0].reason.find(gzip && bytes != std::string() ? "was " : word), std::string::npos) << gaps[0].reason;
+      EXPECT_TRUE(source->TakeGaps().empty());
+      const PartitionPosition after = source->partitions()[0].position;
+      EXPECT_EQ(after.first_offset, 0);
+      EXPECT_EQ(after.next_offset, 3 + static_cast<int64_t>(lines.size()));
+      // And it is gone on with like any other.
+      source = Opened({.paths = {from.topic}, .on_data_loss = OnDataLoss::kSkip}, {after});
+      EXPECT_EQ(Drain(*source), Lines{});
+      EXPECT_TRUE(source->TakeGaps().empty());
+    }
+  }
+}
+
+// Logs that are rotated, in either way.
+TEST_F(FileSourceTest, AFollowedFileMayBeRotated) {
+  const std::string path = Write("log", "aaaa\nbbbb\nunfini");
+  FileSourceOptions options = Follow(path);
+  options.on_data_loss = OnDataLoss::kSkip;
+  auto source = Opened(options);
+  EXPECT_EQ(Next(*source, Unlimited()), (Lines{"aaaa", "bbbb"}));
+  EXPECT_EQ(Next(*source, Briefly()), Lines{});
+  Write("log", "cc\n");  // cut
+  EXPECT_EQ(Next(*source, Unlimited()), Lines{"cc"});
+  EXPECT_EQ(Next(*source, Briefly()), Lines{});
+  Write("log", "dddd\neeee\n");  // cut, and grown beyond the old size
+  EXPECT_EQ(Next(*source, Unlimited()), (Lines{"dddd", "eeee"}));
+  std::filesystem::rename(path, Path("log.1"));
+  Append(Path("log.1"), "last\n");
+  EXPECT_EQ(Next(*source, Unlimited()), Lines{"last"});
+  Write("log", "new\n");  // renamed
+  EXPECT_EQ(Next(*source, Unlimited()), Lines{"new"});
+  std::vector<int64_t> at;
+  for (const DataGap& gap : source->TakeGaps()) at.push_back(gap.first_offset);
+  EXPECT_EQ(at, (std::vector<int64_t>{2, 3, 6}));
+  EXPECT_EQ(source->partitions()[0].position.next_offset, 7);
+}
+
 TEST_F(FileSourceTest, ACursorOfAnotherVersionIsRefused) {
   const std::string path = Write("f", "a\n");
   PartitionPosition position = ReadToEnd(path);
