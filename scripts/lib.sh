@@ -26,6 +26,8 @@ libgtest-dev              header gtest/gtest.h
 python3                   command python3
 sqlite3                   command sqlite3
 kcat                      command kcat
+libbenchmark-dev          header benchmark/benchmark.h
+valgrind                  command valgrind
 procps                    command ps
 util-linux                command flock"
 clang_needs="
