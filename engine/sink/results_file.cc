@@ -87,6 +87,7 @@ class ResultsFile::Impl {
 
   absl::Status Open() {
     WEIR_RETURN_IF_ERROR(LookAtFile());
+    WEIR_RETURN_IF_ERROR(CreateFile());
     WEIR_RETURN_IF_ERROR(Lock());
     WEIR_RETURN_IF_ERROR(LookAtFile());  // again: it may have changed hands while the lock was awaited
     sqlite3* raw = nullptr;
@@ -262,10 +263,17 @@ class ResultsFile::Impl {
     return absl::UnknownError(fmt::format("cannot {} {}: {}. Use another --output, or mend that.", what, options_.path, std::strerror(error)));
   }
 
+  // A link that leads to no file yet has no real path: two processes would lock two names of one file.
+  absl::Status CreateFile() {
+    if (const Fd fd(::open(options_.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)); fd.get() < 0) return Cannot("create", errno);
+    return absl::OkStatus();
+  }
+
   // The lock goes by the file, whatever link leads to it.
   absl::Status Lock() {
     char* const real = ::realpath(options_.path.c_str(), nullptr);
-    lock_path_ = (real != nullptr ? std::string(real) : options_.path) + ".lock";
+    if (real == nullptr) return Cannot("look at", errno);
+    lock_path_ = std::string(real) + ".lock";
     std::free(real);
     for (;;) {
       Fd fd(::open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -383,11 +391,13 @@ ANALYZE sqlite_master;
     return status;
   }
 
-  // From here on, commits of an earlier holder fail.
+  // From here on, commits of an earlier holder fail: also of one whose tables were dropped and made anew, which is why the
+  // epoch is drawn and not counted.
   absl::Status TakeOver() {
-    WEIR_RETURN_IF_ERROR(Exec("UPDATE weir_meta SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = 'epoch'"));
-    WEIR_ASSIGN_OR_RETURN(const std::optional<std::string> epoch, Meta("epoch"));
-    epoch_ = epoch.value_or("");
+    uint64_t drawn = 0;
+    sqlite3_randomness(sizeof drawn, &drawn);
+    epoch_ = fmt::format("{}", drawn >> 1);
+    WEIR_RETURN_IF_ERROR(Run("UPDATE weir_meta SET value = ? WHERE name = 'epoch'", epoch_));
     struct stat st;
     if (::stat(options_.path.c_str(), &st) != 0) return Cannot("look at", errno);
     inode_ = st.st_ino;

@@ -460,6 +460,24 @@ TEST_F(ResultsFileTest, AStaleLockFileIsNoLock) {
   EXPECT_TRUE(OpenStatus().ok());
 }
 
+// Also while the file that the link leads to is yet to be made.
+TEST_F(ResultsFileTest, TheLockGoesByTheFileWhateverLinkLeadsToIt) {
+  ASSERT_EQ(::symlink("results.db", (folder_ + "/link.db").c_str()), 0);
+  ResultsOptions linked = Options();
+  linked.path = folder_ + "/link.db";
+  auto first = Open(linked);
+  EXPECT_EQ(OpenStatus().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(OpenStatus(linked).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(::access((path_ + ".lock").c_str(), F_OK), 0);
+}
+
+TEST_F(ResultsFileTest, ALinkIntoNoFolderIsNamed) {
+  ASSERT_EQ(::symlink("no/results.db", path_.c_str()), 0);
+  const absl::Status status = OpenStatus();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+  EXPECT_NE(std::string(status.message()).find("cannot create " + path_), std::string::npos) << status;
+}
+
 // Where the lock does not hold (another machine, a lock file removed by hand) the epoch does.
 TEST_F(ResultsFileTest, AWriterThatWasTakenOverIsFenced) {
   auto first = Open();
@@ -473,6 +491,24 @@ TEST_F(ResultsFileTest, AWriterThatWasTakenOverIsFenced) {
   EXPECT_TRUE(second->Write(commit).ok());
   EXPECT_EQ(first->Write(commit).code(), absl::StatusCode::kAborted) << "for good";
   EXPECT_EQ(Query("SELECT location FROM places"), "a\n");
+}
+
+// Whoever starts over, with --reset or because the first has read nothing yet, makes the tables anew; the epoch is none of those
+// that were.
+TEST_F(ResultsFileTest, AWriterWhoseTablesWereMadeAnewIsFenced) {
+  for (const bool reset : {true, false}) {
+    auto first = Open();
+    ASSERT_EQ(::unlink((path_ + ".lock").c_str()), 0);
+    ResultsOptions other = Options();
+    other.reset = reset;
+    if (!reset) other.job = {{"operators", "places,users"}, {"--window", "120s"}};
+    auto second = Open(other);
+    ASSERT_NE(second, nullptr);
+    Commit commit = AtWatermark(7);
+    commit.windows.push_back(Closed(0, 0, 60'000, 0, {{"a", 1}}));
+    EXPECT_EQ(first->Write(commit).code(), absl::StatusCode::kAborted) << "reset: " << reset;
+    EXPECT_EQ(Query("SELECT count(*) FROM places"), "0\n") << "reset: " << reset;
+  }
 }
 
 TEST_F(ResultsFileTest, AnEpochThatAnotherProgramRaisedFencesToo) {
