@@ -91,7 +91,9 @@ class ResultsFile::Impl {
     WEIR_RETURN_IF_ERROR(Lock());
     WEIR_RETURN_IF_ERROR(LookAtFile());  // again: it may have changed hands while the lock was awaited
     sqlite3* raw = nullptr;
-    const int rc = sqlite3_open_v2(options_.path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+    // SQLite takes "file:…" for a URI and ":memory:" for no file at all, which are then not the file that was looked at.
+    const std::string path = options_.path.front() == '/' ? options_.path : "./" + options_.path;
+    const int rc = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
     db_.reset(raw);
     if (rc != SQLITE_OK) return Error("open");
     sqlite3_extended_result_codes(raw, 1);

@@ -394,6 +394,23 @@ TEST_F(ResultsFileTest, AnotherProgramsDatabaseIsNotTouched) {
   }
 }
 
+// Names that SQLite has a meaning of its own for: a URI, and a database in memory.
+TEST_F(ResultsFileTest, APathIsAPathAndNothingElse) {
+  ASSERT_EQ(Query("CREATE TABLE theirs(x)"), "");
+  const std::string before = Bytes(path_);
+  const std::unique_ptr<char, decltype(&std::free)> before_us(::getcwd(nullptr, 0), std::free);
+  ASSERT_EQ(::chdir(folder_.c_str()), 0);
+  for (const char* name : {"file:results.db", "file:results.db?mode=rwc", ":memory:"}) {
+    ResultsOptions options = Options();
+    options.path = name;
+    options.reset = true;
+    EXPECT_TRUE(OpenStatus(options).ok()) << name;
+    EXPECT_EQ(Bytes(name).substr(0, 15), "SQLite format 3") << name;
+    EXPECT_TRUE(Bytes(path_) == before) << name;
+  }
+  ASSERT_EQ(::chdir(before_us.get()), 0);
+}
+
 TEST_F(ResultsFileTest, WhatIsNoDatabaseIsNotTouched) {
   for (const std::string& content : {std::string("hello"), std::string(5000, 'x'), std::string("SQLite format 3\0", 16)}) {
     std::ofstream(path_, std::ios::binary) << content;
