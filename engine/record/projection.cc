@@ -8,6 +8,7 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
+#include <new>
 #include <optional>
 
 #include "absl/container/inlined_vector.h"
@@ -291,7 +292,7 @@ class Projector::Walker {
     if (parser_ == nullptr || document.size() > parser_->capacity()) {
       const size_t capacity = std::max<size_t>(document.size() * 2, 64 * 1024);
       if (simdjson::get_active_implementation()->create_dom_parser_implementation(capacity, 1, parser_) != simdjson::SUCCESS)
-        return Fail("not enough memory for the record");
+        throw std::bad_alloc();  // no fault of the record: a dead letter would be one for good
     }
     buffer_ = reinterpret_cast<const uint8_t*>(document.data());
     length_ = document.size();

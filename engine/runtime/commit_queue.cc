@@ -1,5 +1,8 @@
 #include "engine/runtime/commit_queue.h"
 
+#include <exception>
+#include <new>
+#include <string>
 #include <utility>
 
 namespace weir {
@@ -35,6 +38,20 @@ std::vector<std::unique_ptr<Commit>> CommitQueue::TakeWritten() {
   return std::exchange(written_, {});
 }
 
+// A sink that throws, or memory that runs out in one, must not end the process from this thread.
+absl::Status CommitQueue::Write(Sink& sink, const Commit& commit) {
+  try {
+    return sink.Write(commit);
+  } catch (const std::bad_alloc&) {
+    return absl::InternalError("out of memory while a commit was written. Lower --batch-bytes, --max-memory or the number of keys, or give it "
+                               "more memory.");
+  } catch (const std::exception& e) {
+    return absl::InternalError(std::string("a sink threw: ") + e.what());
+  } catch (...) {
+    return absl::InternalError("a sink threw something that is no std::exception.");
+  }
+}
+
 void CommitQueue::Loop() {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -46,7 +63,7 @@ void CommitQueue::Loop() {
     lock.unlock();
     absl::Status status;
     for (Sink* sink : sinks_) {
-      status = sink->Write(*commit);
+      status = Write(*sink, *commit);
       if (!status.ok()) break;
     }
     // Rows and blobs may be large, and nobody needs them any more.

@@ -31,6 +31,7 @@ class CommitQueue {
  private:
   static constexpr size_t kAhead = 2;  // one being written, one waiting
 
+  static absl::Status Write(Sink& sink, const Commit& commit);
   void Loop();
 
   const std::vector<Sink*> sinks_;

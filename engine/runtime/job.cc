@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <set>
 
 #include "absl/time/clock.h"
@@ -201,7 +202,7 @@ class Job::Impl {
 
   // Reads a batch until it is full, its time is up, or nothing is left. Each worker takes a chunk from the source, projects it,
   // waits for its turn to have the fates of its records decided, and folds it: a chunk stays in one core's cache all the way.
-  // `broken`: an operator threw, so that the batch is not whole. Else an error is the source's, and all before it is.
+  // `broken`: something threw, so that the batch is not whole. Else an error is the source's, and all before it is.
   absl::Status ReadBatch(absl::Time end, Commit& commit, bool& broken) {
     const absl::Time begin = absl::Now();
     if (options_.time == TimeKind::kProcessing) batch_time_ms_ = std::max({batch_time_ms_, job_watermark_, BatchTime(begin)});
@@ -219,26 +220,34 @@ class Job::Impl {
         BatchClock clock{};
         {
           const std::lock_guard lock(source_mutex);
-          if (!NextChunk(bounds, worker.chunk, now)) return;
-          ticket = bounds.chunks++;
+          bool got = false;
+          const absl::Status read = Guarded("the source", [&] {
+            got = NextChunk(bounds, worker.chunk, now);
+            if (got) MeetNames();  // a partition may have appeared with this very chunk
+          });
+          if (!read.ok()) {
+            bounds.status = read;
+            broken = true;
+          }
+          if (!read.ok() || !got) return;
+          ticket = bounds.chunks++;  // only for a chunk that will have its turn: others wait for it
           if (options_.time == TimeKind::kProcessing) clock = {.quarantine_after_ms = kForever, .fixed_time_ms = batch_time_ms_};
           else clock.quarantine_after_ms = SaturatingAdd(absl::ToUnixMillis(now), options_.max_future_ms);
-          MeetNames();  // a partition may have appeared with this very chunk
           worker.projected.partitions = names_;
         }
-        absl::Status failed = Guarded([&] {
+        absl::Status failed = Guarded("the projection", [&] {
           worker.projected.Clear();
           worker.projector->Project(worker.chunk, clock, worker.projected);
         });
         {
           std::unique_lock lock(turn_mutex);
           turn_changed.wait(lock, [&] { return turn == ticket; });
-          if (failed.ok()) DecideFates(worker.projected, now, commit);
+          if (failed.ok()) failed = Guarded("the engine", [&] { DecideFates(worker.projected, now, commit); });
           ++turn;
         }
         if (pool_.size() > 1) turn_changed.notify_all();
         for (size_t s = 0; failed.ok() && s < stages_.size() && !worker.projected.rows.empty(); ++s)
-          failed = Guarded([&] { stages_[s]->Fold(worker.projected, *deltas_[s][w]); }, operators_[s].name);
+          failed = Guarded("operator " + operators_[s].name, [&] { stages_[s]->Fold(worker.projected, *deltas_[s][w]); });
         if (!failed.ok()) {
           const std::lock_guard lock(source_mutex);
           bounds.status = failed;
@@ -261,15 +270,17 @@ class Job::Impl {
 
   // Runs what may throw (an operator, or memory running out) on a worker's thread.
   template <class Fn>
-  static absl::Status Guarded(Fn&& fn, std::string_view op = "") {
+  static absl::Status Guarded(std::string_view who, Fn&& fn) {
     try {
       fn();
       return absl::OkStatus();
+    } catch (const std::bad_alloc&) {
+      return absl::InternalError(fmt::format("out of memory in {}. Nothing of its batch was committed. Lower --batch-bytes, --max-memory or "
+                                             "the number of keys, or give it more memory.", who));
     } catch (const std::exception& e) {
-      return absl::InternalError(fmt::format("{} threw: {}. Nothing of its batch was committed.",
-                                             op.empty() ? "the projection" : fmt::format("operator {}", op), e.what()));
+      return absl::InternalError(fmt::format("{} threw: {}. Nothing of its batch was committed.", who, e.what()));
     } catch (...) {
-      return absl::InternalError(fmt::format("operator {} threw something that is no std::exception. Nothing of its batch was committed.", op));
+      return absl::InternalError(fmt::format("{} threw something that is no std::exception. Nothing of its batch was committed.", who));
     }
   }
 
@@ -438,7 +449,7 @@ class Job::Impl {
     absl::Status status;  // guarded by mutex
     const auto task = [&](int) {
       for (size_t s; (s = next.fetch_add(1)) < stages_.size();) {
-        const absl::Status done = Guarded([&] { MergeAndClose(s, final); }, operators_[s].name);
+        const absl::Status done = Guarded("operator " + operators_[s].name, [&] { MergeAndClose(s, final); });
         const std::lock_guard lock(mutex);
         status.Update(done);
       }

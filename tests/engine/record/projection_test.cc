@@ -3,6 +3,8 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <atomic>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
@@ -10,6 +12,17 @@
 
 #include "engine/window/window.h"
 #include "gtest/gtest.h"
+
+// The allocations that may decline are simdjson's; here they can be made to.
+std::atomic<bool> g_no_memory{false};
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  if (g_no_memory) return nullptr;
+  try {
+    return ::operator new[](size);
+  } catch (...) {
+    return nullptr;
+  }
+}
 
 namespace weir {
 namespace {
@@ -537,6 +550,16 @@ TEST(ProjectionTest, TheMessageAroundTheDocumentIsAFieldToo) {
   EXPECT_EQ(out.records[0].time_ms, 1'430'429'640'000);
   EXPECT_EQ(out.records[1].time_ms, 1'430'429'640'000);
   EXPECT_EQ(out.records[2].kind, RecordKind::kNoTime);
+}
+
+// A dead letter is for good: memory that is short for a moment must not make one of a valid record.
+TEST(ProjectionTest, MemoryThatRunsOutMakesNoDeadLetter) {
+  Projection projection = Text1("n");
+  const std::string large = R"({"t":1,"n":")" + std::string(1 << 20, 'x') + "\"}";
+  projection.Add(large);
+  g_no_memory = true;
+  EXPECT_THROW(projection.Run(), std::bad_alloc);
+  g_no_memory = false;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -139,6 +140,19 @@ TEST(CommitQueueTest, AnErrorFreesAnEngineThatWaits) {
   EXPECT_EQ(queue.Push(Numbered(3)).message(), "the disk failed");
   later.join();
   EXPECT_TRUE(log.empty());
+}
+
+TEST(CommitQueueTest, WhatASinkThrowsIsAnError) {
+  class OutOfMemory final : public Sink {
+   public:
+    absl::Status Write(const Commit&) override { throw std::bad_alloc(); }
+  } sink;
+  CommitQueue queue({&sink});
+  ASSERT_TRUE(queue.Push(Numbered(1)).ok());
+  const absl::Status status = queue.Drain();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_NE(std::string(status.message()).find("out of memory"), std::string::npos) << status;
+  EXPECT_TRUE(queue.TakeWritten().empty());
 }
 
 TEST(CommitQueueTest, AnUnusedQueueEndsAndAQueueWithoutSinksWrites) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <random>
 #include <string>
 #include <thread>
@@ -63,6 +64,7 @@ class FakeSource final : public Source {
     const std::lock_guard lock(mutex_);
     return committed_[static_cast<int32_t>(partition)];
   }
+  void ThrowAtPoll(int number) { throw_at_ = number; }
   const std::vector<PollLimits>& polls() const { return polls_; }
   size_t chunk_records = 3;  // at most so many at a time
 
@@ -76,6 +78,7 @@ class FakeSource final : public Source {
     std::unique_lock lock(mutex_);
     polls_.push_back(limits);
     if (static_cast<int>(polls_.size()) == fail_at_) return failure_;
+    if (static_cast<int>(polls_.size()) == throw_at_) throw std::bad_alloc();
     for (;;) {
       Look();
       if (interrupted_ || Take(limits, chunk) || Ended()) break;
@@ -168,7 +171,7 @@ class FakeSource final : public Source {
   std::vector<PollLimits> polls_;
   std::vector<DataGap> gaps_;
   size_t next_ = 0;
-  int fail_at_ = -1;
+  int fail_at_ = -1, throw_at_ = -1;
   absl::Status failure_;
   bool interrupted_ = false;
 };
@@ -718,6 +721,24 @@ TEST(JobTest, AnOperatorThatThrowsEndsTheRunOnAnyWorker) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
     EXPECT_NE(std::string(status.message()).find("operator names threw: no such name"), std::string::npos) << status;
     EXPECT_EQ(run.out.next_offsets[0], 50) << "nothing of the batch in which it threw";
+  }
+}
+
+// A worker's thread has nobody above it who would catch anything.
+TEST(JobTest, MemoryThatRunsOutInTheSourceEndsTheRunOnAnyWorker) {
+  for (int workers : {1, 4}) {
+    JobOptions options = Options();
+    options.workers = workers;
+    options.batch = absl::Seconds(10);
+    options.batch_records = 6;
+    auto source = Bounded();
+    source->Push(0, Many(30, 5, "ana"));
+    source->ThrowAtPoll(4);  // the second poll of the second batch
+    Running run(options, std::move(source));
+    const absl::Status status = run.job->Run();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+    EXPECT_NE(std::string(status.message()).find("out of memory in the source"), std::string::npos) << status;
+    EXPECT_EQ(run.out.next_offsets[0], 6) << "nothing of the batch in which it happened";
   }
 }
 
