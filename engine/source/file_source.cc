@@ -148,6 +148,7 @@ class FileSource::Input {
   absl::Status CheckLastRecord();
   void Skip();
   void LookAtFile();
+  void CheckWhole();
 
   absl::Status OpenFile();
   absl::Status Resume(const PartitionPosition& position);
@@ -416,6 +417,7 @@ size_t FileSource::Input::ReadRaw(char* to, size_t room) {
   if (n == 0) {
     eof_ = true;
     if (followed_) LookAtFile();
+    else if (regular_) CheckWhole();
     return 0;
   }
   blocked_ = false;
@@ -426,6 +428,16 @@ size_t FileSource::Input::ReadRaw(char* to, size_t room) {
   }
   raw_read_.fetch_add(n, std::memory_order_relaxed);
   return static_cast<size_t>(n);
+}
+
+// At the end of a file that is not followed: has all been read that was there when it was opened?
+void FileSource::Input::CheckWhole() {
+  const int64_t end = lseek(fd_, 0, SEEK_CUR);  // not raw_read_: stdin may be a file whose beginning another program read
+  if (end < 0 || end >= at_.file_size) return;
+  error_ = Lost(
+      fmt::format("was shortened while it was read: it ends at byte {} now, and had {} when it was opened. The whole "
+                  "lines before that were read. Put the file back, or start over with --reset",
+                  end, at_.file_size));
 }
 
 // At the end of a followed file: is it still the file that it was?

@@ -772,6 +772,29 @@ TEST_F(FileSourceTest, AShortenedFileIsNoticed) {
               {path, "shortened", "10 bytes", "15", "3 records", "--reset"});
 }
 
+// Also one that nobody follows: what was there when it was opened is what was asked for. The line in which it now ends is no
+// record.
+TEST_F(FileSourceTest, AFileShortenedWhileItIsReadIsNoticed) {
+  const std::string path = Write("f", "a\nbb\nccccc\nddddd\neeeee\n");
+  auto source = Opened({.paths = {path}, .read_bytes = 4});
+  EXPECT_EQ(Next(*source, {.max_records = 1, .max_bytes = 1, .deadline = absl::InfiniteFuture()}), Lines{"a"});
+  ASSERT_EQ(truncate(path.c_str(), 13), 0);
+  absl::Status status;
+  EXPECT_EQ(Drain(*source, &status), (Lines{"bb", "ccccc"}));
+  ExpectError(status, absl::StatusCode::kDataLoss, {path, "was shortened", "byte 13", "had 23"});
+}
+
+// Another program may have read the beginning, and the file may have grown: neither is a loss.
+TEST_F(FileSourceTest, StdinMayBeTheRestOfAFileThatGrows) {
+  const std::string path = Write("f", "a\nb\n");
+  const int fd = open(path.c_str(), O_RDONLY);
+  ASSERT_EQ(lseek(fd, 2, SEEK_SET), 2);
+  auto source = Opened({.paths = {"-"}, .stdin_fd = fd});
+  Append(path, "c\n");
+  EXPECT_EQ(Drain(*source), (Lines{"b", "c"}));
+  close(fd);
+}
+
 TEST_F(FileSourceTest, ARewrittenFileIsNoticed) {
   const std::string path = Write("f", "aaaa\nbbbb\ncccc\n");
   const PartitionPosition position = ReadToEnd(path);
