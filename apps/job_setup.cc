@@ -169,6 +169,8 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
     WEIR_ASSIGN_OR_RETURN(options.to, ParseStartPoint(*flags.to));
   }
   options.connect_timeout = absl::Milliseconds(flags.connect_timeout_ms);
+  options.stall_timeout =
+      flags.stall_timeout_ms == kForever ? absl::InfiniteDuration() : absl::Milliseconds(flags.stall_timeout_ms);
   options.queue_bytes = QueueBytes(flags);
   options.keep_metadata = ReadsMessageAttributes(plan);
   options.on_data_loss = flags.skip_lost ? OnDataLoss::kSkip : OnDataLoss::kFail;

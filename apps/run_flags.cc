@@ -16,7 +16,8 @@ namespace {
 
 // Flags that only one kind of source understands.
 constexpr std::string_view kKafkaFlags[] = {"brokers", "topic",           "group", "X",
-                                            "F",       "connect-timeout", "from",  "to"};
+                                            "F",       "connect-timeout", "from",  "to",
+                                            "stall-timeout"};
 constexpr std::string_view kFileFlags[] = {"input", "follow"};
 
 // Reads values into variables; a flag that is not given leaves its variable as it is. The first error sticks.
@@ -334,6 +335,9 @@ FlagTable RunFlagTable(std::span<const OperatorInfo> operators, std::string_view
         repeatable(flag("-F", "FILE", "file of librdkafka properties, one KEY=VALUE a line")),
         flag("--connect-timeout", "D",
              "for reaching broker and topics at start; later outages never end the run", "30s"),
+        flag("--stall-timeout", "D",
+             "a partition that stands still for so long is assigned anew, then --on-data-loss decides; inf: never",
+             "60s"),
         flag("--from", "POINT",
              "where to start: earliest, latest, committed, an offset, @TIME (ISO 8601 UTC or epoch ms), -15m",
              "earliest"),
@@ -433,6 +437,7 @@ absl::StatusOr<RunFlags> ParseRunFlags(int argc, const char* const* argv,
   read.Texts("X", flags.properties);
   read.Texts("F", flags.property_files);
   read.Duration("connect-timeout", flags.connect_timeout_ms);
+  read.Duration("stall-timeout", flags.stall_timeout_ms, {.infinite = true});
   if (parsed.Given("from")) read.Text("from", flags.from.emplace());
   if (parsed.Given("to")) read.Text("to", flags.to.emplace());
   read.Texts("input", flags.inputs);

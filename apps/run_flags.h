@@ -36,6 +36,7 @@ struct RunFlags {
   std::vector<std::string> properties;      // -X, "KEY=VALUE" as given
   std::vector<std::string> property_files;  // -F
   int64_t connect_timeout_ms = 30'000;
+  int64_t stall_timeout_ms = 60'000;
   std::vector<std::string> inputs;
   bool follow = false;
   std::optional<std::string> from, to;  // start points as given; from absent: earliest

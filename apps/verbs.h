@@ -28,6 +28,8 @@ inline int ExitCode(const absl::Status& status) {
       return 2;
     case absl::StatusCode::kDataLoss:
       return 3;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 5;
     case absl::StatusCode::kNotFound:
       return 66;
     case absl::StatusCode::kUnavailable:

@@ -43,6 +43,7 @@ constexpr int kBadReads = 3;                       // of the same batch, before 
 constexpr milliseconds kBadPause{100};             // before it is asked for again
 // Up to 2.3 the client may go on from the old offset when a partition is assigned anew at once: a fetch is under way.
 constexpr milliseconds kQuiet{150};
+constexpr milliseconds kProbePatience{3000};       // for an answer, when it is silence that tells a bad batch
 constexpr milliseconds kShortPatience{2000};       // a new leader may answer with an older log end for so long
 constexpr size_t kMaxNotices = 100;
 
@@ -178,6 +179,9 @@ struct BadBatch {
   Clock::time_point due{};     // of the next step; max(): when an answer has come
   // Its end, when nothing came behind it, is searched for: offsets up to `inside` cannot be read, `outside` can.
   bool searching = false, growing = true, sure = false;
+  bool silent = false;   // no answer is one
+  bool proving = false;  // that there are answers, to a question for the log's end
+  bool asked = false;    // `probe`, and no answer has come
   int64_t inside = 0, outside = 0, probe = 0, step = 1;
 };
 
@@ -217,6 +221,12 @@ class KafkaSource::Impl {
   bool ended() const { return bounded() && running_ == 0; }
 
  private:
+  struct Stall {
+    int64_t next = -1;         // where it stood when last looked at
+    Clock::time_point since{};  // and since when; time between two Polls does not count
+    int64_t after = 0;         // when handed_over_ is that, all that had been fetched by then has been handed over
+    bool reassigned = false;
+  };
   // The engine thread's side of a partition; index-parallel to partitions_.
   struct Reader {
     int64_t end = INT64_MAX;       // bounded: the first offset not to be read
@@ -224,6 +234,7 @@ class KafkaSource::Impl {
     bool recheck = false;          // the broker refused the offset: find out what is gone
     std::optional<Clock::time_point> short_since;  // the log has ended before the job's offset since then
     std::optional<BadBatch> bad;
+    Stall stall;
     std::optional<std::pair<Clock::time_point, int64_t>> assign_at;  // when, and the offset
     std::optional<Cursor> check;   // the record that must still be what it was
     Cursor cursor;
@@ -300,6 +311,8 @@ class KafkaSource::Impl {
   bool PassBadBatch(size_t index, const rd_kafka_message_t& m);
   void MendBadBatch(size_t index, Clock::time_point now);
   void SkipBadBatch(size_t index, int64_t next);
+  void WatchForStalls(Clock::time_point now, const std::vector<int64_t>& highs);
+  void StandsStill(size_t index);
   void Probe(size_t index);
   void CheckTail(size_t index, const rd_kafka_message_t& m);
   void Lose(size_t index, const Loss& loss);
@@ -359,6 +372,8 @@ class KafkaSource::Impl {
   std::vector<MessageHandle> dropped_;      // of a partition that is fetched anew; until the next Poll
   std::vector<size_t> touched_;             // partitions with records in this chunk
   std::vector<DataGap> gaps_;
+  int64_t handed_over_ = 0;                 // messages, of all partitions
+  Clock::time_point last_house_{};
   absl::Status failure_;                    // told once what was read before it has been handed over
   Clock::time_point next_house_{}, next_recheck_{}, next_send_{};
   int64_t repeated_ = 0;                    // records that came again below the expected offset
@@ -1047,6 +1062,7 @@ absl::Status KafkaSource::Impl::Poll(const PollLimits& limits, Chunk& chunk) {
         room = Take(pulled_[pulled_at_], limits, chunk);
         if (!room) break;
         ++pulled_at_;
+        ++handed_over_;
       }
     }
     if (!chunk.records.empty()) {
@@ -1203,6 +1219,13 @@ void KafkaSource::Impl::NoteBadBatch(size_t index, const rd_kafka_message_t& m) 
   bad.due = Clock::now() + kBadPause;
 }
 
+// The offset that was asked for is in the bad batch.
+static void TakeInside(BadBatch& bad) {
+  bad.sure = bad.probe == bad.inside || bad.probe == bad.begin;
+  bad.inside = std::max(bad.inside, bad.probe);
+  bad.asked = false;
+}
+
 // What comes while a batch of the partition is bad. True: it has been seen to.
 bool KafkaSource::Impl::PassBadBatch(size_t index, const rd_kafka_message_t& m) {
   Reader& reader = readers_[index];
@@ -1221,16 +1244,16 @@ bool KafkaSource::Impl::PassBadBatch(size_t index, const rd_kafka_message_t& m) 
     if (m.offset < bad.probe) return true;  // not what was asked for
     bad.outside = std::min(bad.outside, bad.probe);
     if (bad.inside >= bad.outside) bad.inside = bad.begin;  // an earlier answer was not to what was asked then
-    bad.growing = false;
+    bad.growing = std::exchange(bad.proving, false);
+    bad.asked = false;
   } else if (IsDamage(m.err)) {
     if (m.offset > bad.probe) return true;  // likewise
     if (m.offset > bad.begin) {  // another bad batch begins there
       bad.outside = std::min(bad.outside, m.offset);
       bad.inside = std::min(bad.inside, bad.outside - 1);
-      bad.growing = false;
+      bad.growing = bad.asked = false;
     } else {
-      bad.sure = bad.probe == bad.inside || bad.probe == bad.begin;
-      bad.inside = std::max(bad.inside, bad.probe);
+      TakeInside(bad);
     }
   } else {
     return false;
@@ -1244,6 +1267,17 @@ void KafkaSource::Impl::MendBadBatch(size_t index, Clock::time_point now) {
   BadBatch& bad = *readers_[index].bad;
   const PartitionPosition& p = partitions_[index].position;
   if (now < bad.due) return;
+  if (bad.asked) {  // and nothing came
+    if (!partitions_[index].reachable) {
+      bad.due = now + kProbePatience;
+      return;
+    }
+    if (bad.proving) {
+      StandsStill(index);
+      return;
+    }
+    TakeInside(bad);
+  }
   if (!bad.searching) {
     // Up to the batch all is read first; unless compaction has left a hole before it.
     if (bad.reads < kBadReads || (p.next_offset < bad.begin && bad.reads < 2 * kBadReads)) {
@@ -1261,7 +1295,7 @@ void KafkaSource::Impl::MendBadBatch(size_t index, Clock::time_point now) {
     bad.inside = bad.begin;
     bad.outside = std::min(partitions_[index].end_offset, readers_[index].end);
   }
-  if (bad.inside + 1 < bad.outside || !(bad.sure || bad.inside == bad.begin)) Probe(index);
+  if (bad.proving || bad.inside + 1 < bad.outside || !(bad.sure || bad.inside == bad.begin)) Probe(index);
   else SkipBadBatch(index, std::max(bad.outside, bad.begin + 1));
 }
 
@@ -1274,15 +1308,18 @@ void KafkaSource::Impl::SkipBadBatch(size_t index, int64_t next) {
 // more for the last one that is to be skipped.
 void KafkaSource::Impl::Probe(size_t index) {
   BadBatch& bad = *readers_[index].bad;
-  if (bad.inside + 1 >= bad.outside) {
+  if (bad.proving) {
+    bad.probe = bad.outside;
+  } else if (bad.inside + 1 >= bad.outside) {
     bad.probe = bad.inside;
   } else if (bad.growing) {
     bad.probe = bad.inside + bad.step;
     bad.step *= 2;
     bad.growing = bad.probe < bad.outside;
   }
-  if (!bad.growing && bad.inside + 1 < bad.outside) bad.probe = bad.inside + (bad.outside - bad.inside) / 2;
-  bad.due = Clock::time_point::max();
+  if (!bad.proving && !bad.growing && bad.inside + 1 < bad.outside) bad.probe = bad.inside + (bad.outside - bad.inside) / 2;
+  bad.asked = bad.silent;
+  bad.due = bad.silent ? Clock::now() + kQuiet + kProbePatience : Clock::time_point::max();
   ReadFrom(index, bad.probe);
 }
 
@@ -1307,9 +1344,69 @@ void KafkaSource::Impl::Recheck() {
       Lose(i, *loss);
       continue;
     }
-    if (reader.bad) reader.bad->due = {};
+    if (reader.bad) {
+      reader.bad->due = {};
+      reader.bad->asked = false;
+    }
     ReadFrom(i, p.next_offset);
   }
+}
+
+// A partition that has more, whose broker answers, and of which nothing comes: neither records nor an error.
+void KafkaSource::Impl::WatchForStalls(Clock::time_point now, const std::vector<int64_t>& highs) {
+  if (options_.stall_timeout == absl::InfiniteDuration()) return;
+  // While the engine is busy elsewhere it is no wonder that nothing is taken.
+  constexpr milliseconds kBusy{500};
+  const auto away = now - std::exchange(last_house_, now);
+  const int64_t queued = static_cast<int64_t>(rd_kafka_queue_length(queue_.get()) + pulled_.size() - pulled_at_);
+  for (size_t i = 0; i < highs.size() && failure_.ok(); ++i) {
+    const PartitionState& state = partitions_[i];
+    const Reader& reader = readers_[i];
+    Stall& stall = readers_[i].stall;
+    const int64_t next = state.position.next_offset;
+    if (next != stall.next) stall.reassigned = false;
+    const bool waited_for = !state.ended && reader.assigned && !reader.bad && !reader.recheck && state.reachable &&
+                            std::min(highs[i], reader.end) > next;
+    if (!waited_for || next != stall.next) {
+      stall.next = next;
+      stall.since = now;
+      stall.after = handed_over_ + queued;
+      continue;
+    }
+    if (away > kBusy) stall.since += away;
+    if (now - stall.since < ChronoMs(options_.stall_timeout) || (queued > 0 && handed_over_ < stall.after)) continue;
+    if (stall.reassigned) {
+      StandsStill(i);
+      continue;
+    }
+    stall.reassigned = true;
+    AddNotice(fmt::format("{} stands still at offset {}, {} before its end: nothing came of it for {}; it is asked for anew",
+                          Quoted(state.position.topic, state.position.partition), next, highs[i] - next,
+                          absl::FormatDuration(options_.stall_timeout)));
+    ReadFrom(i, next);
+  }
+}
+
+// Asking again did not help. What stands in the way may be one batch that the client cannot read, and does not tell of.
+void KafkaSource::Impl::StandsStill(size_t index) {
+  PartitionState& state = partitions_[index];
+  Reader& reader = readers_[index];
+  const int64_t next = state.position.next_offset;
+  const std::string what = fmt::format("nothing came of it for twice {}, though its broker answers", absl::FormatDuration(options_.stall_timeout));
+  if (!skips() || reader.bad) {
+    failure_ = absl::DeadlineExceededError(fmt::format(
+        "{} stands still at offset {}, {} before its end: {}{}. Wait longer with --stall-timeout, {}or start over behind it with "
+        "--reset --from.",
+        Quoted(state.position.topic, state.position.partition), next, state.end_offset - next, what,
+        skips() ? "; nor is its end told, so no batch is to blame" : "",
+        skips() ? "" : "go on behind what cannot be read with --on-data-loss skip, "));
+    return;
+  }
+  BadBatch& bad = reader.bad.emplace();
+  bad.begin = bad.inside = next;
+  bad.outside = std::min(state.end_offset, reader.end);
+  bad.cause = what;
+  bad.searching = bad.silent = bad.proving = true;
 }
 
 void KafkaSource::Impl::KeepHouse(Clock::time_point now) {
@@ -1323,6 +1420,7 @@ void KafkaSource::Impl::KeepHouse(Clock::time_point now) {
     AssignWhenQuiet(i, now);
   }
   std::vector<NewPartition> added;
+  std::vector<int64_t> highs(partitions_.size());
   int64_t behind = 0;
   {
     std::lock_guard lock(mutex_);
@@ -1338,11 +1436,13 @@ void KafkaSource::Impl::KeepHouse(Clock::time_point now) {
         state.end_offset = std::max(state.end_offset, high);
       state.end_offset = std::max(state.end_offset, watched_[i].high);
       state.reachable = !watched_[i].unreachable;
+      highs[i] = watched_[i].high;
       watched_[i].behind = !state.caught_up || state.position.next_offset < state.end_offset;
       behind += watched_[i].behind;
     }
   }
   behind_ = behind;
+  WatchForStalls(now, highs);
   std::vector<size_t> fresh;
   for (NewPartition& n : added) {
     PartitionPosition position{n.where.topic, n.where.partition, n.bounds.low, n.bounds.low, ""};

@@ -8,6 +8,10 @@
 // offset, or holds another record at the last one, is another log: it is read from its beginning. `first_offset` is then moved
 // with next_offset, so that the difference stays what the job has counted.
 //
+// A partition that has more, whose broker answers, and of which nothing comes for `stall_timeout` is assigned anew; if that
+// does not help, the run ends with kDeadlineExceeded or, with kSkip and if its log end can be read, goes on behind the batch that
+// it stands at. (librdkafka 2.0.2 says nothing of a batch whose records are longer than itself, and stands still.)
+//
 // Memory: librdkafka prefetches about `queue_bytes`; one fetch answer may come on top (compressed ones by a multiple).
 // Up to 2.1 its broker thread sleeps for a second whenever that queue is full, and draining the queue does not wake it.
 // A helper thread therefore asks the broker for the log end every few ms while there is room again: any request wakes
@@ -42,6 +46,7 @@ struct KafkaSourceOptions {
   bool keep_metadata = false;            // copy key and headers into the chunk
   absl::Duration metadata_refresh = absl::Seconds(5);
   OnDataLoss on_data_loss = OnDataLoss::kFail;
+  absl::Duration stall_timeout = absl::Seconds(60);  // InfiniteDuration: nobody watches
 };
 
 class KafkaSource final : public Source {

@@ -66,7 +66,8 @@ class Source {
 
   // Appends records to an empty `chunk`: at least one unless the deadline passed, the source ended, or Interrupt was
   // called; at most `limits`. Stops near Chunk::kTargetBytes. Reads the partitions of a backlog evenly.
-  // Thread: any, one at a time. Errors: kDataLoss, kNotFound as above; a passing outage is no error.
+  // Thread: any, one at a time. Errors: kDataLoss, kNotFound as above, kDeadlineExceeded (a partition has more, and stands
+  // still: 5); a passing outage is no error.
   virtual absl::Status Poll(const PollLimits& limits, Chunk& chunk) = 0;
 
   // Positions after the last Poll. Grows when partitions appear; an index never changes its meaning.

@@ -105,7 +105,7 @@ TEST(RunFlagsTest, EveryKafkaFlag) {
   const RunFlags flags = Accept(
       "tweets_by_location,user_mentions -b one:9092,two:9092 -t tweets -t ^more.* -g readers -X client.id=me "
       "-X sasl.password=env:PW -F k.properties "
-      "--connect-timeout 5s --from -15m --to latest --time kafka -o r.db --reset");
+      "--connect-timeout 5s --stall-timeout inf --from -15m --to latest --time kafka -o r.db --reset");
   EXPECT_EQ(flags.operators, std::vector<std::string>({"tweets_by_location", "user_mentions"}));
   EXPECT_EQ(flags.brokers, "one:9092,two:9092");
   EXPECT_EQ(flags.topics, std::vector<std::string>({"tweets", "^more.*"}));
@@ -113,6 +113,8 @@ TEST(RunFlagsTest, EveryKafkaFlag) {
   EXPECT_EQ(flags.properties, std::vector<std::string>({"client.id=me", "sasl.password=env:PW"}));
   EXPECT_EQ(flags.property_files, std::vector<std::string>({"k.properties"}));
   EXPECT_EQ(flags.connect_timeout_ms, 5'000);
+  EXPECT_EQ(flags.stall_timeout_ms, kForever);
+  EXPECT_EQ(Accept("hashtags -b h:1 -t t").stall_timeout_ms, 60'000);
   EXPECT_EQ(flags.from, "-15m") << "a value may begin with a dash";
   EXPECT_EQ(flags.to, "latest");
   EXPECT_EQ(flags.time, TimeKind::kKafka);
@@ -518,6 +520,7 @@ TEST(HelpTest, HasEveryFlagOnceInAHundredColumns) {
                            "--limit N",
                            "--for D",
                            "--on-data-loss HOW",
+                           "--stall-timeout D",
                            "  -v ",
                            "  -q ",
                            "--progress WHEN",

@@ -659,6 +659,72 @@ TEST_P(BadBatchTest, MayBeSkippedAndNothingElse) {
   ExpectGap(gaps[2], 0, 60, 63, GetParam().word);
 }
 
+// librdkafka 2.0.2 says nothing of a batch whose records are longer than itself, and asks for it again and again.
+void PlantStall(MockCluster& cluster) {
+  cluster.Create("t", 2);
+  cluster.Fill("t", 0, 0, 3);
+  cluster.Fill("t", 1, 0, 5);
+  Plant(cluster, "t", 0, RecordBatch(0, 3, 5, Fault::kTruncated));
+  cluster.Fill("t", 0, 5, 20);
+}
+
+TEST(KafkaSourceTest, APartitionThatStandsStillIsAskedAnewAndThenEndsTheRun) {
+  MockCluster cluster;
+  PlantStall(cluster);
+  KafkaSourceOptions options = Bounded(cluster, {"t"});
+  options.stall_timeout = absl::Seconds(1);
+  auto source = Opened(options);
+  const Read read = ReadAll(*source);
+  EXPECT_EQ(read.status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(Contains(Message(read.status), "topic \"t\" partition 0 stands still at offset 3, 17 before its end")) << Message(read.status);
+  EXPECT_TRUE(Contains(Message(read.status), "--on-data-loss skip")) << Message(read.status);
+  ExpectRun(read, {"t", 0}, 0, 3);
+  ExpectRun(read, {"t", 1}, 0, 5);
+  const std::vector<std::string> notices = source->TakeNotices();
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_TRUE(Contains(notices[0], "partition 0 stands still at offset 3") && Contains(notices[0], "asked for anew")) << notices[0];
+}
+
+TEST(KafkaSourceTest, APartitionThatStandsStillMayGoOnBehindTheBatch) {
+  MockCluster cluster;
+  PlantStall(cluster);
+  KafkaSourceOptions options = Skipping(Bounded(cluster, {"t"}));
+  options.stall_timeout = absl::Seconds(1);
+  auto source = Opened(options);
+  const Read read = ReadUntil(*source, [](const Read&) { return false; }, absl::Seconds(60));
+  ASSERT_TRUE(read.status.ok()) << Message(read.status);
+  ASSERT_TRUE(source->ended());
+  std::vector<int64_t> expected = {0, 1, 2};
+  for (int64_t i = 5; i < 20; ++i) expected.push_back(i);
+  EXPECT_EQ(read.offsets.at({"t", 0}), expected);
+  const std::vector<DataGap> gaps = source->TakeGaps();
+  ASSERT_EQ(gaps.size(), 1u);
+  ExpectGap(gaps[0], 0, 3, 5, "nothing came");
+}
+
+// What only looks like standing still: a broker that is away, an engine that is busy, a partition that has no more.
+TEST(KafkaSourceTest, SilenceOfTheBrokerOrTheEngineIsNoStall) {
+  MockCluster cluster;
+  cluster.Create("t", 2);
+  cluster.Fill("t", 0, 0, 30);
+  KafkaSourceOptions options = Options(cluster, {"t"});
+  options.stall_timeout = absl::Seconds(1);
+  auto source = Opened(options);
+  EXPECT_EQ(ReadUntil(*source, Records(10), absl::Seconds(20), /*max_records=*/10).records, 10u);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // busy, with records waiting
+  EXPECT_EQ(ReadUntil(*source, Records(20)).records, 20u);
+  EXPECT_EQ(ReadUntil(*source, Records(1), absl::Milliseconds(2500)).records, 0u);  // no more
+  EXPECT_TRUE(source->TakeNotices().empty());
+  cluster.Fill("t", 0, 30, 40);
+  rd_kafka_mock_broker_set_down(cluster.get(), 1);
+  Read read = ReadUntil(*source, Records(10), absl::Seconds(4));
+  EXPECT_TRUE(read.status.ok()) << Message(read.status);
+  rd_kafka_mock_broker_set_up(cluster.get(), 1);
+  const Read rest = ReadUntil(*source, Records(10 - read.records));
+  EXPECT_EQ(read.records + rest.records, 10u);
+  for (const std::string& notice : source->TakeNotices()) EXPECT_FALSE(Contains(notice, "stands still")) << notice;
+}
+
 TEST(KafkaSourceTest, CatchesUpAndGoesOnWithNewRecords) {
   MockCluster cluster;
   cluster.Create("t", 2);
