@@ -4,9 +4,10 @@
 A process of its own for two reasons. The kernel hands the peak memory of a parent down to its child's figure, so the parent
 must be small. And as the tree's subreaper it gets the descendants whose parent died first: none of them is missed, or left.
 
-wall_s: start of the command to its end. cpu_s: user + system, of all. peak_mb: of one process as the kernel counts it; of
+started_at: by the clock. wall_s: start of the command to its end. cpu_s: user + system, of all. peak_mb: of one process as the kernel counts it; of
 several the greatest sum of their resident sets, sampled (pages that they share count once for each).
 """
+
 import ctypes
 import json
 import os
@@ -82,7 +83,7 @@ def main():
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # without `run` nobody waits for the result
 
-    start = time.monotonic()
+    started_at, start = time.time(), time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     tree = Tree(process.pid)
     ended = threading.Event()
@@ -121,8 +122,18 @@ def main():
         cpu += orphan.ru_utime + orphan.ru_stime
     peak = max(maxrss * 1024, tree.peak_bytes if tree.most > 1 else 0)
     with open(result, "w") as out:
-        json.dump({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak / 1e6, "processes": tree.most, "exit": process.returncode,
-                   "timed_out": bool(timed_out)}, out)
+        json.dump(
+            {
+                "started_at": started_at,
+                "wall_s": wall,
+                "cpu_s": cpu,
+                "peak_mb": peak / 1e6,
+                "processes": tree.most,
+                "exit": process.returncode,
+                "timed_out": bool(timed_out),
+            },
+            out,
+        )
 
 
 if __name__ == "__main__":

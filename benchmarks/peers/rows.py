@@ -8,6 +8,7 @@ A row is `kind,window_start_s,count,key`: kind is location or mention, the key i
 are sorted by bytes. The reference is computed from the corpus alone, by no engine: per second of event time, then into windows.
 totals.rows counts the whole corpus as one window that starts at 0, for what has no event time.
 """
+
 import calendar
 import collections
 import json
@@ -47,11 +48,15 @@ def count_by_second(corpus):
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 sys.exit("%s:%d: no tweet with created_at (%s); every line must be one" % (corpus, tweets, error))
             if int(tweet.get("timestamp_ms", second * 1000)) // 1000 != second:
-                sys.exit("%s:%d: timestamp_ms and created_at name different seconds; weir reads the one, the peers the other"
-                         % (corpus, tweets))
+                sys.exit(
+                    "%s:%d: timestamp_ms and created_at name different seconds; weir reads the one, the peers the other"
+                    % (corpus, tweets)
+                )
             if "extended_tweet" in tweet:
-                sys.exit("%s:%d: extended_tweet: weir takes its mentions, the peers those of entities. Rename it:\n"
-                         "  sed 's/\"extended_tweet\"/\"extended_entry\"/' %s > COPY" % (corpus, tweets, corpus))
+                sys.exit(
+                    "%s:%d: extended_tweet: weir takes its mentions, the peers those of entities. Rename it:\n"
+                    '  sed \'s/"extended_tweet"/"extended_entry"/\' %s > COPY' % (corpus, tweets, corpus)
+                )
             for kind, key in keys(tweet):
                 counts[kind, second, key] += 1
     return counts, tweets
@@ -88,9 +93,13 @@ def read_result(path):
     if os.path.isfile(path):
         db = sqlite3.connect("file:%s?mode=ro" % path, uri=True)
         db.text_factory = bytes
-        lines = [row for (row,) in db.execute(
-            "select 'location,' || (window_start / 1000) || ',' || tweets || ',' || location from tweets_by_location "
-            "union all select 'mention,' || (window_start / 1000) || ',' || mentions || ',' || user from user_mentions")]
+        lines = [
+            row
+            for (row,) in db.execute(
+                "select 'location,' || (window_start / 1000) || ',' || tweets || ',' || location from tweets_by_location "
+                "union all select 'mention,' || (window_start / 1000) || ',' || mentions || ',' || user from user_mentions"
+            )
+        ]
         # A key with a line break in it is two lines in a CSV file, so it must be here too.
         lines = b"\n".join(lines).split(b"\n") if lines else []
     else:
@@ -115,7 +124,11 @@ def difference(result, expected):
     at = next((i for i, (a, b) in enumerate(zip(have, want)) if a != b), min(len(have), len(want)))
     show = lambda lines: lines[at].decode(errors="replace") if at < len(lines) else "(no more rows)"
     return "%d rows where %d are right; the first difference, in sorted order:\n  right: %s\n  here:  %s" % (
-        len(have), len(want), show(want), show(have))
+        len(have),
+        len(want),
+        show(want),
+        show(have),
+    )
 
 
 def main():

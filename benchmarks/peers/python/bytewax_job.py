@@ -10,6 +10,7 @@
 
 Run without an argument this starts the processes; they run this file again, by bytewax.run, for its `flow`.
 """
+
 import gc
 import json
 import os
@@ -64,12 +65,28 @@ def make_flow():
             return Csv()
 
     flow = Dataflow("tweets")
-    messages = op.input("topic", flow, KafkaSource(SETTING["BROKERS"].split(","), [SETTING["TOPIC"]], tail=False, batch_size=20_000))
-    clock = EventClock(ts_getter=lambda at: at, wait_for_system_duration=timedelta(days=1),
-                       now_getter=lambda: datetime(2000, 1, 1, tzinfo=timezone.utc), to_system_utc=lambda at: None)
-    windows = SlidingWindower(timedelta(seconds=WINDOW_S), timedelta(seconds=SLIDE_S), datetime(1970, 1, 1, tzinfo=timezone.utc))
-    counts = fold_window("count", op.flat_map_batch("keys", messages, keys), clock, windows, builder=lambda: 0,
-                         folder=lambda count, at: count + 1, merger=lambda one, other: one + other, ordered=False)
+    messages = op.input(
+        "topic", flow, KafkaSource(SETTING["BROKERS"].split(","), [SETTING["TOPIC"]], tail=False, batch_size=20_000)
+    )
+    clock = EventClock(
+        ts_getter=lambda at: at,
+        wait_for_system_duration=timedelta(days=1),
+        now_getter=lambda: datetime(2000, 1, 1, tzinfo=timezone.utc),
+        to_system_utc=lambda at: None,
+    )
+    windows = SlidingWindower(
+        timedelta(seconds=WINDOW_S), timedelta(seconds=SLIDE_S), datetime(1970, 1, 1, tzinfo=timezone.utc)
+    )
+    counts = fold_window(
+        "count",
+        op.flat_map_batch("keys", messages, keys),
+        clock,
+        windows,
+        builder=lambda: 0,
+        folder=lambda count, at: count + 1,
+        merger=lambda one, other: one + other,
+        ordered=False,
+    )
     op.output("rows", counts.down, CsvSink())
     return flow
 
@@ -87,12 +104,20 @@ def start_processes():
         command = [sys.executable, "-m", "bytewax.run", "bytewax_job:flow", "-s", "86400"]
         if addresses:
             command += ["-i", str(process), "-a", ";".join(addresses)]
-        started.append(subprocess.Popen(command, cwd=os.path.dirname(os.path.abspath(__file__)), env=dict(os.environ, PEER_PROCESS=str(process))))
+        started.append(
+            subprocess.Popen(
+                command, cwd=os.path.dirname(os.path.abspath(__file__)), env=dict(os.environ, PEER_PROCESS=str(process))
+            )
+        )
     for process in started:
         if process.wait() != 0:
             sys.exit("a process of bytewax ended with %d" % process.returncode)  # measure.py ends the other
     times = [json.load(open(times_file(process))) for process in range(processes)]
-    done(min(each["began"] for each in times if each["began"]), max(each["ended"] for each in times), sum(each["records"] for each in times))
+    done(
+        min(each["began"] for each in times if each["began"]),
+        max(each["ended"] for each in times),
+        sum(each["records"] for each in times),
+    )
 
 
 if ME is not None:

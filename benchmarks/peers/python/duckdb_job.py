@@ -7,6 +7,7 @@
   work follows the output and not W/S.
 - quote '': rows are written as they are.
 """
+
 import time
 
 import duckdb
@@ -14,13 +15,15 @@ from job import CORES, SETTING, SLIDE_S as S, WINDOW_S as W, done
 
 began = time.time()
 db = duckdb.connect(":memory:", config={"threads": CORES, "preserve_insertion_order": False})
-db.execute(rf"""
+db.execute(
+    rf"""
     create temp table tweet as
     select epoch(strptime(created_at, '%a %b %d %H:%M:%S +0000 %Y'))::bigint // {S} * {S} as pane,
            trim("user".location, E' \t\n\x0b\x0c\r') as location,
            entities.user_mentions as mentions
     from read_ndjson('{SETTING["CORPUS"]}', columns = {{
-      created_at: 'VARCHAR', user: 'STRUCT(location VARCHAR)', entities: 'STRUCT(user_mentions STRUCT(screen_name VARCHAR)[])' }})""")
+      created_at: 'VARCHAR', user: 'STRUCT(location VARCHAR)', entities: 'STRUCT(user_mentions STRUCT(screen_name VARCHAR)[])' }})"""
+)
 db.execute("""
     create temp table pane as
     select 'location' as kind, pane, location as key, count(*) as n from tweet where location <> '' group by all
@@ -42,4 +45,5 @@ else:
           from step window w as (partition by kind, key order by start))
         select kind, unnest(range(start, until, {S})) as start, n::bigint as n, key from level where n > 0"""
 db.execute(f"copy ({windows}) to '{SETTING['ROWS']}/rows.csv' (format csv, header false, quote '', escape '')")
-done(began, records=db.execute("select count(*) from tweet").fetchone()[0])
+ended = time.time()
+done(began, ended, db.execute("select count(*) from tweet").fetchone()[0])

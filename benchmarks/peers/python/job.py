@@ -2,6 +2,7 @@
 
 A key carries its kind in front, L for a location and M for a mention, so that one stream holds both.
 """
+
 import calendar
 import json
 import os
@@ -16,7 +17,9 @@ MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Ju
 
 def created_at_s(text):
     """'Sun Mar 01 00:00:03 +0000 2015' as epoch seconds."""
-    return calendar.timegm((int(text[26:30]), MONTHS[text[4:7]], int(text[8:10]), int(text[11:13]), int(text[14:16]), int(text[17:19])))
+    return calendar.timegm(
+        (int(text[26:30]), MONTHS[text[4:7]], int(text[8:10]), int(text[11:13]), int(text[14:16]), int(text[17:19]))
+    )
 
 
 class Times(dict):
@@ -37,6 +40,7 @@ class Extract:
 
     def __init__(self, make_time):
         import simdjson  # only some of the peers have it
+
         self.parse = simdjson.Parser().parse
         self.times = Times(make_time)
 
@@ -70,5 +74,6 @@ def create(name):
 
 
 def done(began, ended=None, records=None):
-    """Tells `run` how long the job worked without start-up, by time.time()."""
-    print(json.dumps({"steady_s": (ended or time.time()) - began, "records": records}), flush=True)
+    """Called when the last row is written: tells `run` how long that took without start-up. Times are of time.time()."""
+    ended = ended or time.time()
+    print(json.dumps({"steady_s": ended - began, "ended_at": ended, "records": records}), flush=True)

@@ -8,6 +8,7 @@
 - The CSV connector writes a stream of changes, each with a time and a difference; adding them up gives the rows, and is part of
   the job's time.
 """
+
 import collections
 import csv
 import os
@@ -31,23 +32,41 @@ class Tweet(pw.Schema):
 
 def counts():
     tweets = pw.io.kafka.read(
-        {"bootstrap.servers": SETTING["BROKERS"], "group.id": "weir-peers-pathway-%d" % os.getpid(), "auto.offset.reset": "earliest",
-         "session.timeout.ms": "10000", "enable.auto.commit": "false"},
-        topic=SETTING["TOPIC"], format="json", schema=Tweet, mode="static", autocommit_duration_ms=1500 if MANY else None,
+        {
+            "bootstrap.servers": SETTING["BROKERS"],
+            "group.id": "weir-peers-pathway-%d" % os.getpid(),
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": "10000",
+            "enable.auto.commit": "false",
+        },
+        topic=SETTING["TOPIC"],
+        format="json",
+        schema=Tweet,
+        mode="static",
+        autocommit_duration_ms=1500 if MANY else None,
         max_backlog_size=100_000 if MANY else None,
-        json_field_paths={"location": "/user/location", "mentions": "/entities/user_mentions"})
+        json_field_paths={"location": "/user/location", "mentions": "/entities/user_mentions"},
+    )
     seconds = pw.this.created_at.dt.strptime("%a %b %d %H:%M:%S +0000 %Y").dt.timestamp(unit="s")
     tweets = tweets.select(pw.this.location, pw.this.mentions, at=pw.cast(int, seconds))
-    locations = (tweets.filter(pw.this.location.is_not_none())
-                 .select(pw.this.at, name=pw.unwrap(pw.this.location).str.strip(WHITE_SPACE))
-                 .filter(pw.this.name != "").select(pw.this.at, key="L" + pw.this.name))
-    mentions = (tweets.filter(pw.this.mentions.is_not_none())
-                .select(pw.this.at, mention=pw.unwrap(pw.this.mentions)).flatten(pw.this.mention)
-                .select(pw.this.at, name=pw.unwrap(pw.this.mention["screen_name"].as_str()))
-                .filter(pw.this.name != "").select(pw.this.at, key="M" + pw.this.name.str.lower()))
+    locations = (
+        tweets.filter(pw.this.location.is_not_none())
+        .select(pw.this.at, name=pw.unwrap(pw.this.location).str.strip(WHITE_SPACE))
+        .filter(pw.this.name != "")
+        .select(pw.this.at, key="L" + pw.this.name)
+    )
+    mentions = (
+        tweets.filter(pw.this.mentions.is_not_none())
+        .select(pw.this.at, mention=pw.unwrap(pw.this.mentions))
+        .flatten(pw.this.mention)
+        .select(pw.this.at, name=pw.unwrap(pw.this.mention["screen_name"].as_str()))
+        .filter(pw.this.name != "")
+        .select(pw.this.at, key="M" + pw.this.name.str.lower())
+    )
     keys = pw.Table.concat_reindex(locations, mentions)
-    return keys.windowby(pw.this.at, window=pw.temporal.sliding(hop=SLIDE_S, duration=WINDOW_S, origin=0), instance=pw.this.key).reduce(
-        start=pw.this._pw_window_start, count=pw.reducers.count(), key=pw.this._pw_instance)
+    return keys.windowby(
+        pw.this.at, window=pw.temporal.sliding(hop=SLIDE_S, duration=WINDOW_S, origin=0), instance=pw.this.key
+    ).reduce(start=pw.this._pw_window_start, count=pw.reducers.count(), key=pw.this._pw_instance)
 
 
 def write_rows():

@@ -7,6 +7,7 @@
   only when a later message comes, so it never closes the last ones of a bounded topic.
 - Grace longer than the data: nothing is late. Changelog topics off (in its favour); default commit interval; lz4, linger 20 ms.
 """
+
 import gc
 import os
 import subprocess
@@ -22,7 +23,9 @@ from job import CORES, SETTING, SLIDE_S, WINDOW_S, Extract, create, done, row
 
 PARTITIONS = 8
 GRACE_MS = 24 * 3600 * 1000
-END = "\0end"  # the key of the message that ends a partition of the topic between; its value: how many ends its process waits for
+END = (
+    "\0end"  # the key of the message that ends a partition of the topic between; its value: how many ends its process waits for
+)
 
 
 class One(Serializer):
@@ -33,10 +36,16 @@ class One(Serializer):
 def application(name, run, on_message):
     gc.set_threshold(500_000, 20, 100)
     return Application(
-        SETTING["BROKERS"], consumer_group="%s-%s" % (run, name), auto_offset_reset="earliest", use_changelog_topics=False, loglevel="WARNING",
-        state_dir=os.path.join(SETTING["SCRATCH"], "state-%s-%d" % (name, os.getpid())), consumer_poll_timeout=0.05,
+        SETTING["BROKERS"],
+        consumer_group="%s-%s" % (run, name),
+        auto_offset_reset="earliest",
+        use_changelog_topics=False,
+        loglevel="WARNING",
+        state_dir=os.path.join(SETTING["SCRATCH"], "state-%s-%d" % (name, os.getpid())),
+        consumer_poll_timeout=0.05,
         on_message_processed=on_message,
-        producer_extra_config={"linger.ms": 20, "compression.type": "lz4", "queue.buffering.max.messages": 2_000_000})
+        producer_extra_config={"linger.ms": 20, "compression.type": "lz4", "queue.buffering.max.messages": 2_000_000},
+    )
 
 
 def records_in(topic):
@@ -122,8 +131,15 @@ def count(run, number):
 
     app = application("count", run, on_message)
     stream = app.dataframe(app.topic(run, value_deserializer="bytes", key_deserializer="str"))
-    counts = stream.filter(is_event, metadata=True).hopping_window(WINDOW_S * 1000, SLIDE_S * 1000, grace_ms=GRACE_MS).count().current()
-    counts.update(lambda window, key, timestamp, headers: rows.__setitem__((window["start"], key), window["value"]), metadata=True)
+    counts = (
+        stream.filter(is_event, metadata=True)
+        .hopping_window(WINDOW_S * 1000, SLIDE_S * 1000, grace_ms=GRACE_MS)
+        .count()
+        .current()
+    )
+    counts.update(
+        lambda window, key, timestamp, headers: rows.__setitem__((window["start"], key), window["value"]), metadata=True
+    )
     app.run()
     with create("rows-%s.csv" % number) as out:
         for (start_ms, key), value in rows.items():

@@ -46,13 +46,18 @@ public final class Job {
         return letter == 'L' ? "location" : "mention";
     }
 
-    /** Tells `run` how long the job worked: from its first record until now. */
-    public static void done() {
-        done((System.nanoTime() - firstNanos) / 1e9, recordsSeen());
+    public static double secondsSinceFirstRecord() {
+        return (System.nanoTime() - firstNanos) / 1e9;
     }
 
+    /** Called when the last row is written: tells `run` so. `records` below zero: not known. */
     public static void done(double steadySeconds, long records) {
-        System.out.printf(Locale.ROOT, "{\"steady_s\": %.3f, \"records\": %d}%n", steadySeconds, records);
+        System.out.printf(Locale.ROOT, "{\"steady_s\": %.3f, \"ended_at\": %.3f, \"records\": %s}%n", steadySeconds,
+                System.currentTimeMillis() / 1e3, records < 0 ? "null" : records);
         System.out.flush();
+    }
+
+    public static void done() {
+        done(secondsSinceFirstRecord(), recordsSeen());
     }
 }

@@ -94,7 +94,7 @@ public final class SqlJob {
         tables.executeSql(ROWS.formatted(Job.ROWS.toUri()));
         tables.executeSql(KEYS);
         tables.executeSql(COUNTS.formatted(Job.SLIDE_S, Job.WINDOW_S)).await();
-        Job.done();
+        Job.done(Job.secondsSinceFirstRecord(), -1);  // TWEET_TIME is called more than once for a record
         System.exit(0);  // threads of the cluster may linger
     }
 }

@@ -21,8 +21,8 @@ import peers.common.Job;
  * Spark Structured Streaming, both counts in one query, so that each record is parsed once.
  *
  * <p>Update mode with Trigger.AvailableNow and no limit on a batch: all that is in the topic is one micro-batch, and what it emits
- * is final. Of the correct forms it is the fastest (append mode behind a watermark, in batches, took 1.6 to 2.5 times the CPU).
- * It is the best case, more a batch than a stream: the state of all windows is held at once.
+ * is final. Of the correct forms it is the fastest; append mode behind a watermark takes many batches and more CPU. It is the best
+ * case, more a batch than a stream: the state of all windows is held at once.
  */
 public final class StructuredStreamingJob {
     private static final StructType TWEET = StructType.fromDDL(
