@@ -147,7 +147,8 @@ size_t QueueBytes(const RunFlags& flags) {
   return std::clamp<size_t>(static_cast<size_t>(flags.max_memory_bytes) / 4, 4 << 20, kDefault);
 }
 
-absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const ColumnPlan& plan) {
+absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const ColumnPlan& plan,
+                                                   const std::vector<PartitionPosition>& ends) {
   if (!flags.kafka()) {
     FileSourceOptions options;
     options.paths = flags.inputs;
@@ -173,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const 
       flags.stall_timeout_ms == kForever ? absl::InfiniteDuration() : absl::Milliseconds(flags.stall_timeout_ms);
   options.queue_bytes = QueueBytes(flags);
   options.keep_metadata = ReadsMessageAttributes(plan);
+  options.ends = ends;
   options.on_data_loss = flags.skip_lost ? OnDataLoss::kSkip : OnDataLoss::kFail;
   return KafkaSource::Create(std::move(options));
 }

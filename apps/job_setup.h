@@ -25,7 +25,9 @@ absl::StatusOr<std::vector<Operator>> MakeOperators(const RunFlags& flags);
 // Every --field is read by something: a misspelt one would silently be absent.
 absl::Status CheckFields(const RunFlags& flags, const std::vector<Operator>& operators);
 absl::StatusOr<JobOptions> MakeJobOptions(const RunFlags& flags);
-absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const ColumnPlan& plan);
+// `ends`: as KafkaSourceOptions::ends.
+absl::StatusOr<std::unique_ptr<Source>> MakeSource(const RunFlags& flags, const ColumnPlan& plan,
+                                                   const std::vector<PartitionPosition>& ends = {});
 
 // What makes the job this job: name and value, in the words of the flags. Holds no secrets.
 std::vector<std::pair<std::string, std::string>> DescribeJob(const RunFlags& flags);

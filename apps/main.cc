@@ -32,6 +32,7 @@ constexpr Verb kVerbs[] = {
     {"explain", CmdExplain, "the plan of what `weir run` with the same flags would do"},
     {"generate", CmdGenerate, "synthetic tweets, the same ones for the same flags"},
     {"produce", CmdProduce, "lines of a file or stdin into a topic"},
+    {"verify", CmdVerify, "read the log again, count in another way, and compare with a results file"},
     {"version", CmdVersion, "build, library versions, optional features"},
 };
 

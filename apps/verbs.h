@@ -17,6 +17,7 @@ int CmdOperators(int argc, char** argv);
 int CmdExplain(int argc, char** argv);
 int CmdGenerate(int argc, char** argv);
 int CmdProduce(int argc, char** argv);
+int CmdVerify(int argc, char** argv);
 int CmdVersion(int argc, char** argv);
 
 // docs/reference.md, section 1: exit codes.
@@ -28,6 +29,8 @@ inline int ExitCode(const absl::Status& status) {
       return 2;
     case absl::StatusCode::kDataLoss:
       return 3;
+    case absl::StatusCode::kOutOfRange:
+      return 4;
     case absl::StatusCode::kDeadlineExceeded:
       return 5;
     case absl::StatusCode::kNotFound:

@@ -25,7 +25,7 @@ import common
 from common import REPO, WEIR, read, run
 
 PAGES = ["README.md"] + sorted(os.path.relpath(p, REPO) for p in glob.glob(os.path.join(REPO, "docs", "*.md")))
-VERBS = ["run", "demo", "query", "operators", "explain", "generate", "produce", "version"]
+VERBS = ["run", "demo", "query", "operators", "explain", "generate", "produce", "verify", "version"]
 
 
 def page(name):
@@ -234,13 +234,19 @@ def seen_codes(checks, place):
     connection.commit()
     connection.close()
     for code, args in ((0, job), (0, job), (2, job + ("--window", "60")), (2, job + ("--on-data-loss", "ignore")), (2, job + ("--plugin", "x.so")),
-                       (2, ("run", "-c", "job.toml")), (2, job + ("--format", "x-v2")), (2, ("verify", at("codes.db"))), (78, job + ("--window", "90s")),
+                       (2, ("run", "-c", "job.toml")), (2, job + ("--format", "x-v2")), (0, ("verify", at("codes.db"))), (2, ("verify",)), (78, job + ("--window", "90s")),
                        (78, ("run", "hashtags", "-i", tweets, "--stdout", "none", "-o", at("other.db"))),
                        (74, ("run", "hashtags", "-i", tweets, "--stdout", "none", "-o", at("no.db"))),
                        (66, ("run", "hashtags", "-i", at("nothing.ndjson"), "--stdout", "none")),
                        (69, ("run", "hashtags", "-b", "127.0.0.1:%d" % common.free_port(), "-t", "t", "--connect-timeout", "1s", "--stdout", "none"))):
         result = run(*args)
         checks.check("exit %d: weir %s" % (code, " ".join(args)[:100]), result.code == code, result)
+    connection = sqlite3.connect(at("codes.db"))
+    connection.execute("update hashtags set uses = uses + 1")
+    connection.commit()
+    connection.close()
+    result = run("verify", at("codes.db"))
+    checks.check("exit 4: the results were altered", result.code == 4, result)
     common.write(tweets, read(tweets)[:1000])
     result = run(*job)
     checks.check("exit 3: the file was shortened", result.code == 3, result)

@@ -109,6 +109,7 @@ class Job::Impl {
         status = closed;
         break;
       }
+      commit->all_closed = ended;
       DescribePartitions(*commit);
       if (!commit->empty()) {
         ++report_.commits;

@@ -86,6 +86,13 @@ struct RowStep {
   std::function<RowTable(const RowTable&)> run;  // ascending key bytes out
 };
 
+enum class AggregateKind { kCount, kSum, kMax };
+
+// The operator's map by itself, for who folds in another way (`weir verify`): calls `emit` for each keyed value of the chunk's
+// rows, with the row's event time.
+using EmitEach = std::function<void(int64_t event_time_ms, std::string_view key, int64_t value)>;
+using MapOnly = std::function<void(const ProjectedChunk&, const std::vector<int>& columns, const EmitEach& emit)>;
+
 // An operator, ready to be put into a job. Copies are cheap and share the map function.
 struct Operator {
   std::string name, summary;
@@ -95,9 +102,20 @@ struct Operator {
   // Parameters that were set, in a canonical spelling: part of what makes a job the same job.
   std::vector<std::pair<std::string, std::string>> parameters;
   std::function<std::unique_ptr<WindowStage>(const StageOptions&)> make_stage;
+  // The same in its parts: map, aggregate, chain.
+  MapOnly map_only;
+  AggregateKind kind = AggregateKind::kCount;
+  std::vector<RowStep> chain;
 };
 
 namespace operator_internal {
+
+template <class A>
+inline constexpr AggregateKind kKindOf = AggregateKind::kCount;
+template <>
+inline constexpr AggregateKind kKindOf<Sum> = AggregateKind::kSum;
+template <>
+inline constexpr AggregateKind kKindOf<Max> = AggregateKind::kMax;
 
 template <class Fn, class Aggregate, size_t kKeys, class... Fields>
 class KeyedStage;
@@ -192,6 +210,33 @@ class Emit {
   std::string key_;
 };
 
+// What Emit does, without aggregate and panes.
+template <size_t kKeys>
+class EmitOnly {
+ public:
+  explicit EmitOnly(const EmitEach& each) : each_(each) {}
+
+  template <class Row, class... Args>
+  void operator()(const Row& row, const Args&... args) {
+    const auto all = std::tie(args...);
+    int64_t value = 1;
+    if constexpr (sizeof...(Args) == kKeys + 1) value = std::get<kKeys>(all);
+    key_.clear();
+    if constexpr (kKeys == 1) {
+      key_ = std::get<0>(all);
+    } else {
+      [&]<size_t... I>(std::index_sequence<I...>) {
+        (AppendKeyPart(std::get<I>(all), I + 1 == kKeys, key_), ...);
+      }(std::make_index_sequence<kKeys>());
+    }
+    each_(row.event_time_ms(), key_, value);
+  }
+
+ private:
+  const EmitEach& each_;
+  std::string key_;
+};
+
 template <class Fn, class A, size_t kKeys, class... Fields>
 class KeyedStage final : public WindowStage {
  public:
@@ -274,6 +319,7 @@ class ChainedOperator {
   operator Operator() && {  // NOLINT: the end of the builder
     operator_.key_column = keys_.back();
     operator_.value_column = value_;
+    operator_.chain = steps_;
     operator_.make_stage = [make = std::move(make_), steps = std::move(steps_)](const StageOptions& options) {
       return make(options, steps);
     };
@@ -311,6 +357,11 @@ class Mapped {
   template <class Fn>
   ChainedOperator Map(Fn fn) && {
     auto map = std::make_shared<const Fn>(std::move(fn));
+    operator_.kind = kKindOf<A>;
+    operator_.map_only = [map](const ProjectedChunk& chunk, const std::vector<int>& columns, const EmitEach& each) {
+      EmitOnly<kKeys> emit(each);
+      (*map)(Batch<Fields...>(chunk, columns), emit);
+    };
     return ChainedOperator(std::move(operator_), std::move(keys_), std::move(value_),
                            [map](const StageOptions& options, const std::vector<RowStep>& steps) {
                              return std::make_unique<KeyedStage<Fn, A, kKeys, Fields...>>(map, steps, options);

@@ -428,6 +428,7 @@ ANALYZE sqlite_master;
     }
     if (commit.job_watermark_ms != kNoWatermark)
       WEIR_RETURN_IF_ERROR(Run("INSERT OR REPLACE INTO weir_meta VALUES ('watermark', ?)", fmt::format("{}", commit.job_watermark_ms)));
+    WEIR_RETURN_IF_ERROR(Run("INSERT OR REPLACE INTO weir_meta VALUES ('closed', ?)", std::string(commit.all_closed ? "all" : "to the watermark")));
     for (const StateWrite& state : commit.state) {
       const std::string& op = options_.tables[state.op].table;
       if (state.replace) WEIR_RETURN_IF_ERROR(Run("DELETE FROM weir_state WHERE pane = ? AND operator = ?", state.pane, op));

@@ -73,6 +73,7 @@ struct Commit {
   std::vector<StateWrite> state;
   int64_t release_before_pane = INT64_MIN;    // panes below are no longer needed by any operator
   int64_t job_watermark_ms;
+  bool all_closed = false;                    // the end of the input closed all windows, whatever the watermark
   std::vector<LateRecord> late;
   std::vector<DeadLetter> dead_letters;
   std::vector<LostRange> gaps;

@@ -806,6 +806,14 @@ absl::Status KafkaSource::Impl::Open(const std::vector<PartitionPosition>& resum
     WEIR_ASSIGN_OR_RETURN(ends, ResolvePoints(*options_.to, found.partitions, bounds, deadline));
   }
 
+  if (!options_.ends.empty()) {
+    for (size_t i = 0; i < ends.size(); ++i) {
+      const FoundPartition& p = found.partitions[i];
+      const auto same = [&](const PartitionPosition& e) { return e.topic == p.topic && e.partition == p.partition; };
+      const auto end = std::find_if(options_.ends.begin(), options_.ends.end(), same);
+      ends[i] = end == options_.ends.end() ? bounds[i].low : end->next_offset;
+    }
+  }
   std::vector<size_t> all;
   size_t next_fresh = 0;
   for (size_t i = 0; i < found.partitions.size(); ++i) {

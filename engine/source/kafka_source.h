@@ -46,6 +46,8 @@ struct KafkaSourceOptions {
   bool keep_metadata = false;            // copy key and headers into the chunk
   absl::Duration metadata_refresh = absl::Seconds(5);
   OnDataLoss on_data_loss = OnDataLoss::kFail;
+  // Ends of single partitions (next_offset), in a bounded source; then no other partition is read.
+  std::vector<PartitionPosition> ends = {};
   absl::Duration stall_timeout = absl::Seconds(60);  // InfiniteDuration: nobody watches
 };
 
