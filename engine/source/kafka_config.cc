@@ -1,13 +1,14 @@
 #include "engine/source/kafka_config.h"
 
 #include <librdkafka/rdkafka.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,6 +54,7 @@ constexpr Reason kOwned[] = {
 
 constexpr Reason kForbidden[] = {
     {"plugin.library.paths", "it loads foreign code into this process"},
+    {"test.mock.num.brokers", "records would come from brokers in this process, not from --brokers; for a try use weir demo"},
     {"ssl.engine.location", "it loads foreign code into this process"},
     {"ssl.engine.id", "it loads foreign code into this process"},
     {"sasl.kerberos.kinit.cmd", "it runs a shell command; run kinit before weir"},
@@ -171,6 +173,24 @@ absl::Status CheckValue(const KafkaProperty& property) {
   }
 }
 
+// What a property needs is small; a folder, a device or the wrong file is told by its name.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
+  constexpr size_t kMaxBytes = 1 << 20;
+  const auto refuse = [&](std::string_view why) {
+    return absl::InvalidArgumentError(fmt::format("cannot read the file {}: {}.", path, why));
+  };
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return refuse(std::strerror(errno));
+  if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode)) return refuse("it is neither a regular file nor a pipe");
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
+  if (file == nullptr) return refuse(std::strerror(errno));
+  std::string text(kMaxBytes + 1, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  if (std::ferror(file.get())) return refuse(std::strerror(errno));
+  if (text.size() > kMaxBytes) return refuse(fmt::format("it is longer than {} bytes", kMaxBytes));
+  return text;
+}
+
 // Replaces "env:NAME" and "file:PATH" by what they lead to.
 absl::Status Resolve(KafkaProperty& property) {
   const std::string_view value = property.value;
@@ -183,14 +203,12 @@ absl::Status Resolve(KafkaProperty& property) {
     property.value = found;
     property.secret = true;
   } else if (value.starts_with("file:")) {
-    const std::string path(value.substr(5));
-    std::ifstream file(path, std::ios::binary);
-    std::string text((std::istreambuf_iterator<char>(file)), {});
-    if (!file.is_open() || file.bad())
-      return absl::InvalidArgumentError(fmt::format("Kafka property {}: cannot read the file {}.", property.name, path));
-    if (text.ends_with('\n')) text.pop_back();
-    if (text.ends_with('\r')) text.pop_back();
-    property.value = std::move(text);
+    absl::StatusOr<std::string> text = ReadSmallFile(std::string(value.substr(5)));
+    if (!text.ok())
+      return absl::InvalidArgumentError(fmt::format("Kafka property {}: {}", property.name, std::string(text.status().message())));
+    if (text->ends_with('\n')) text->pop_back();
+    if (text->ends_with('\r')) text->pop_back();
+    property.value = *std::move(text);
     property.secret = true;
   }
   return absl::OkStatus();
@@ -242,12 +260,13 @@ absl::Status AddKafkaProperty(std::string_view item, KafkaConfig& config) {
 }
 
 absl::Status AddKafkaPropertyFile(const std::string& path, KafkaConfig& config) {
-  std::ifstream file(path);
-  if (!file.is_open())
-    return absl::InvalidArgumentError(fmt::format("cannot read the Kafka property file {}.", path));
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
-    const std::string_view text = Trim(line);
+  absl::StatusOr<std::string> all = ReadSmallFile(path);
+  if (!all.ok()) return absl::InvalidArgumentError(fmt::format("Kafka properties: {}", std::string(all.status().message())));
+  std::string_view rest = *all;
+  for (int number = 1; !rest.empty(); ++number) {
+    const size_t line_end = std::min(rest.find('\n'), rest.size());
+    const std::string_view text = Trim(rest.substr(0, line_end));
+    rest.remove_prefix(std::min(line_end + 1, rest.size()));
     if (text.empty() || text.front() == '#' || text.front() == '!') continue;
     absl::StatusOr<KafkaProperty> property = ParseItem(text, /*literal_secrets=*/true);
     if (!property.ok())
@@ -255,7 +274,6 @@ absl::Status AddKafkaPropertyFile(const std::string& path, KafkaConfig& config) 
           fmt::format("{} line {}: {}", path, number, std::string(property.status().message())));
     config.properties.push_back(*std::move(property));
   }
-  if (file.bad()) return absl::InvalidArgumentError(fmt::format("cannot read the Kafka property file {}.", path));
   return absl::OkStatus();
 }
 

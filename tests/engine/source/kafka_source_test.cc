@@ -7,6 +7,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -918,6 +919,7 @@ TEST(KafkaConfigTest, RefusalsSayWhyAndWhatInstead) {
       {"enable.partition.eof=false", "caught up"},
       {"plugin.library.paths=./x", "foreign code"},
       {"ssl.engine.location=./x", "foreign code"},
+      {"test.mock.num.brokers=1", "--brokers"},
       {"sasl.kerberos.kinit.cmd=sh", "shell"},
       {"sasl.jaas.config=x", "sasl.username"},
       {"securty.protocol=ssl", "Did you mean \"security.protocol\"?"},
@@ -925,6 +927,8 @@ TEST(KafkaConfigTest, RefusalsSayWhyAndWhatInstead) {
       {"fetch.wait.max.ms", "KEY=VALUE"},
       {"sasl.password=env:WEIR_TEST_NOT_SET", "WEIR_TEST_NOT_SET"},
       {"sasl.password=file:/nonexistent/x", "/nonexistent/x"},
+      {"sasl.password=file:/tmp", "the file /tmp"},
+      {"sasl.password=file:/dev/zero", "the file /dev/zero"},
   };
   for (const auto& [item, hint] : cases) {
     const absl::Status status = Add(item);
@@ -968,6 +972,25 @@ TEST(KafkaConfigTest, SecretsComeFromEnvironmentFileOrPropertyFileAndAreNeverSho
   std::ofstream(file_path) << "security.protocol=ssl\ngroup.id=x\n";
   const absl::Status status = AddKafkaPropertyFile(file_path, config);
   EXPECT_TRUE(Contains(Message(status), file_path + " line 2: ")) << Message(status);
+}
+
+TEST(KafkaConfigTest, APropertyFileIsAFileOfReasonableSizeOrAPipe) {
+  const std::string path = testing::TempDir() + "kafka_config_large";
+  std::ofstream(path) << "client.id=" << std::string(1 << 20, 'x') << "\n";
+  KafkaConfig config;
+  for (const std::string& wrong : {std::string("/tmp"), std::string("/dev/zero"), path}) {
+    const absl::Status status = AddKafkaPropertyFile(wrong, config);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << wrong;
+    EXPECT_TRUE(Contains(Message(status), "the file " + wrong)) << Message(status);
+  }
+  unlink(path.c_str());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(path) << "client.id=a\nclient.rack=b"; });
+  EXPECT_TRUE(AddKafkaPropertyFile(path, config).ok());
+  writer.join();
+  unlink(path.c_str());
+  ASSERT_EQ(config.properties.size(), 2u);
+  EXPECT_EQ(config.properties[1].value, "b");
 }
 
 TEST(KafkaConfigTest, StartPoints) {
