@@ -14,7 +14,10 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <set>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/sink/row_feed.h"
@@ -332,19 +335,40 @@ class ResultsFile::Impl {
         "{} holds another job:{}\nGo on with the same settings, use another --output, or start over with --reset.", options_.path, difference));
   }
 
+  // Type and name, in lower case, of what the job in the file made.
+  absl::StatusOr<std::set<std::pair<std::string, std::string>>> OwnObjects() {
+    std::set<std::pair<std::string, std::string>> own;
+    for (const char* table : {"meta", "windows", "progress", "partitions", "late", "dead_letters", "gaps", "state"})
+      own.emplace("table", fmt::format("weir_{}", table));
+    WEIR_ASSIGN_OR_RETURN(std::optional<std::string> tables, Meta("job.--name"));
+    if (!tables) {
+      WEIR_ASSIGN_OR_RETURN(tables, Meta("job.operators"));
+    }
+    for (const absl::string_view table : absl::StrSplit(tables.value_or(""), ',', absl::SkipEmpty())) {
+      const std::string name = absl::AsciiStrToLower(table);
+      own.insert({{"table", name}, {"view", name + "_latest"}, {"view", name + "_view"}});
+    }
+    return own;
+  }
+
   absl::Status CreateTables(bool drop_first) {
     std::string sql = "BEGIN IMMEDIATE;";
     if (drop_first) {
       // Everything of the job that was, and nothing that users put beside it. Views first: they depend on tables.
-      WEIR_ASSIGN_OR_RETURN(
-          Statement s,
-          Prepare("WITH mine AS (SELECT t.name FROM sqlite_master t WHERE t.type = 'table' AND EXISTS (SELECT 1 FROM sqlite_master v "
-                  "WHERE v.type = 'view' AND v.name = t.name || '_latest') AND EXISTS (SELECT 1 FROM sqlite_master v WHERE v.type = "
-                  "'view' AND v.name = t.name || '_view')) SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND "
-                  "(name GLOB 'weir_*' OR name IN (SELECT name FROM mine UNION SELECT name || '_latest' FROM mine UNION SELECT name || "
-                  "'_view' FROM mine)) ORDER BY type DESC"));
-      while (Step(s)) sql += fmt::format("DROP {} {};", TextAt(s, 0), Quoted(TextAt(s, 1)));
+      WEIR_ASSIGN_OR_RETURN(const auto own, OwnObjects());
+      std::set<std::string> others;
+      WEIR_ASSIGN_OR_RETURN(Statement s, Prepare("SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY type DESC"));
+      while (Step(s)) {
+        const std::string name = absl::AsciiStrToLower(TextAt(s, 1));  // as SQLite compares names
+        if (own.contains({TextAt(s, 0), name})) sql += fmt::format("DROP {} {};", TextAt(s, 0), Quoted(TextAt(s, 1)));
+        else others.insert(name);
+      }
       WEIR_RETURN_IF_ERROR(Finished(s));
+      for (const ResultsTable& t : options_.tables)
+        for (const std::string& name : {t.table, t.table + "_latest", t.table + "_view"})
+          if (others.contains(absl::AsciiStrToLower(name)))
+            return absl::UnknownError(fmt::format("{} holds a table or view \"{}\" that is not of the job in it. Rename that one, or use another "
+                                                  "--name or --output.", options_.path, name));
     }
     sql += fmt::format("PRAGMA application_id={};", kResultsApplicationId);
     sql += R"(

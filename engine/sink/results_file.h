@@ -34,7 +34,8 @@ struct ResultsOptions {
   std::string path;
   std::vector<ResultsTable> tables;  // by operator index
   // What makes this job this job, in words that the user knows (flag or "operators" -> value). A file with other values is
-  // refused, with the difference. Never secrets.
+  // refused, with the difference. Never secrets. "--name", or else "operators" (comma-separated), names the tables that a
+  // reset drops.
   std::vector<std::pair<std::string, std::string>> job;
   bool reset = false;
   bool durability_full = false;      // synchronous=FULL

@@ -382,6 +382,37 @@ TEST_F(ResultsFileTest, ResetForgetsTheJobAndLeavesWhatUsersAdded) {
   EXPECT_EQ(OpenStatus().code(), absl::StatusCode::kFailedPrecondition) << "the old job does not find itself any more";
 }
 
+// What a user's table is called, and what stands beside it, makes it none of the job's.
+TEST_F(ResultsFileTest, ResetDropsByNameOnly) {
+  ResultsOptions named = Options();
+  named.tables = {{.table = "Mine", .key = "hashtag", .value = "uses"}};
+  named.job = {{"operators", "hashtags"}, {"--name", "Mine"}};
+  Open(named).reset();
+  ASSERT_EQ(Query("CREATE TABLE places(x); CREATE VIEW places_latest AS SELECT * FROM places; CREATE VIEW places_view AS SELECT * FROM places;"
+                  "CREATE TABLE hashtags(x); CREATE TABLE weir_notes(x); INSERT INTO places VALUES (7)"), "");
+  named.reset = true;
+  named.tables[0].table = named.job[1].second = "other";
+  Open(named).reset();
+  EXPECT_EQ(Query("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' AND (name NOT LIKE 'weir%' OR name = "
+                  "'weir_notes') ORDER BY name"),
+            "hashtags\nother\nother_latest\nother_view\nplaces\nplaces_latest\nplaces_view\nweir_notes\n");
+  EXPECT_EQ(Query("SELECT x FROM places"), "7\n");
+}
+
+TEST_F(ResultsFileTest, AUsersTableInTheWayIsNamedAndStays) {
+  Open().reset();
+  ASSERT_EQ(Query("CREATE TABLE Hashtags(x); INSERT INTO Hashtags VALUES (7)"), "");
+  ResultsOptions other = Options();
+  other.reset = true;
+  other.tables = {{.table = "hashtags", .key = "hashtag", .value = "uses"}};
+  other.job = {{"operators", "hashtags"}};
+  const absl::Status status = OpenStatus(other);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+  for (const char* part : {"\"hashtags\"", "--name"}) EXPECT_NE(std::string(status.message()).find(part), std::string::npos) << status;
+  EXPECT_EQ(Query("SELECT x FROM Hashtags"), "7\n");
+  EXPECT_TRUE(OpenStatus().ok()) << "nothing was changed";
+}
+
 TEST_F(ResultsFileTest, AnotherProgramsDatabaseIsNotTouched) {
   ASSERT_EQ(Query("CREATE TABLE theirs(x); INSERT INTO theirs VALUES (1)"), "");
   const std::string before = Bytes(path_);
