@@ -13,6 +13,7 @@
 #include <charconv>
 #include <climits>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -691,11 +692,20 @@ absl::StatusOr<std::unique_ptr<FileSource>> FileSource::Create(FileSourceOptions
   if (options.paths.empty())
     return absl::InvalidArgumentError("no input: name a file with --input, or - for stdin");
   std::set<std::string_view> seen;
+  std::map<std::pair<dev_t, ino_t>, std::string_view> files;
   for (const std::string& path : options.paths) {
     if (path.empty()) return absl::InvalidArgumentError("--input \"\": a path is missing; - is stdin");
     if (!seen.insert(path).second) {
       return absl::InvalidArgumentError(
           fmt::format("--input {} is given twice: each input is one partition. Name it once", path));
+    }
+    struct stat info;
+    const bool known = (path == kStdin ? fstat(options.stdin_fd, &info) : stat(path.c_str(), &info)) == 0;
+    if (!known || !S_ISREG(info.st_mode)) continue;  // what cannot be opened is told by Open
+    const auto [same, added] = files.try_emplace({info.st_dev, info.st_ino}, path);
+    if (!added) {
+      return absl::InvalidArgumentError(fmt::format(
+          "--input {} and --input {} are one file: its records would count twice. Name it once", same->second, path));
     }
   }
   if (options.read_bytes == 0 || options.max_line_bytes == 0 || options.max_line_bytes > size_t{1} << 30 ||

@@ -323,6 +323,20 @@ TEST_F(FileSourceTest, WrongOptionsAreRefused) {
               absl::StatusCode::kInvalidArgument, {"poll interval 0"});
 }
 
+// A symbolic link, a hard link, a detour, stdin: other names, the same records.
+TEST_F(FileSourceTest, OneFileUnderTwoNamesIsRefused) {
+  const std::string path = Write("f", "a\n");
+  ASSERT_EQ(symlink("f", Path("soft").c_str()), 0);
+  ASSERT_EQ(link(path.c_str(), Path("hard").c_str()), 0);
+  const int fd = open(path.c_str(), O_RDONLY);
+  for (const std::string& other : {Path("soft"), Path("hard"), Path("./f"), std::string("-")})
+    ExpectError(FileSource::Create({.paths = {path, other}, .stdin_fd = fd}).status(), absl::StatusCode::kInvalidArgument,
+                {path + " and --input " + other, "one file"});
+  close(fd);
+  EXPECT_TRUE(FileSource::Create({.paths = {path, Write("g", "a\n")}}).ok());
+  EXPECT_TRUE(FileSource::Create({.paths = {"/dev/null", "/dev//null"}}).ok()) << "no file: each opening has bytes of its own, or none";
+}
+
 TEST_F(FileSourceTest, WhatCannotBeOpenedIsNamed) {
   ExpectError(Make({.paths = {Path("none")}})->Open({}), absl::StatusCode::kNotFound,
               {Path("none"), "No such file or directory"});
