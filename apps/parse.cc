@@ -264,17 +264,18 @@ absl::Status CheckFieldPath(std::string_view flag, std::string_view path) {
                                "@timestamp and @header.NAME.",
                                DidYouMean(path, attributes)));
   }
-  for (size_t begin = 0;;) {
-    const size_t dot = std::min(path.find('.', begin), path.size());
-    std::string_view key = path.substr(begin, dot - begin);
-    while (key.ends_with("[]")) key.remove_suffix(2);
-    if (key.empty())
+  for (size_t at = 0;;) {
+    const size_t begin = at;
+    // What a backslash precedes belongs to the key.
+    while (at < path.size() && path.find_first_of(".[]", at) != at) at += path[at] == '\\' && at + 1 < path.size() ? 2 : 1;
+    if (at == begin && path.substr(at, 1) != "]")
       return Refused(flag, path, "has an empty key. Write keys with dots between: user.location.");
-    if (key.find_first_of("[]") != key.npos)
+    while (path.substr(at, 2) == "[]") at += 2;
+    if (at == path.size()) return absl::OkStatus();
+    if (path[at] != '.')
       return Refused(flag, path,
                      "holds a bracket that is not [] behind a key; [] stands for every element of an array.");
-    if (dot == path.size()) return absl::OkStatus();
-    begin = dot + 1;
+    ++at;
   }
 }
 

@@ -158,7 +158,8 @@ class ProjectionPlan {
             fmt::format("unknown message attribute \"{}\". Use @key, @topic, @partition, @offset, @timestamp or @header.NAME.", path));
       }
       if (!text_or_number && leaf.kind != LeafKind::kTime)
-        return absl::InvalidArgumentError(fmt::format("\"{}\" is a single value, not a list or an object", path));
+        return absl::InvalidArgumentError(fmt::format("\"{}\" is a single value, and a list or an object is wanted. Use a path into the record, such as "
+                                                      "entities.hashtags[].text.", path));
       return origin;
     }
     const auto bad = [&](std::string_view why) {

@@ -237,9 +237,9 @@ TEST(ParseTableNameTest, SafeIdentifiersOnly) {
 
 TEST(FieldPathTest, KeysArraysAndAttributes) {
   for (const char* path : {"lang", "user.location", "entities.hashtags[].text", "a[][].b",
-                           "with space.\xC3\xA9", "dc:date", "@key", "@timestamp", "@header.trace-id"})
+                           "with space.\xC3\xA9", "dc:date", "a\\..b", "a\\.b[].c\\[0\\]", "\\\\", "@key", "@timestamp", "@header.trace-id"})
     EXPECT_TRUE(CheckFieldPath("--location-field", path).ok()) << path;
-  for (const char* path : {"", ".", "a.", ".a", "a..b", "[]", "a.[]", "a[0]", "a[", "a]b", "[]a", "@",
+  for (const char* path : {"", ".", "a.", ".a", "a..b", "[]", "a.[]", "a[0]", "a[", "a]b", "[]a", "a\\...b", "a\\\\..b", "@",
                            "@header.", "@header", "@kye"})
     EXPECT_EQ(CheckFieldPath("--location-field", path).code(), absl::StatusCode::kInvalidArgument) << path;
   EXPECT_EQ(CheckFieldPath("--location-field", "@kye").message(),
