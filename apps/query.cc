@@ -211,6 +211,15 @@ int Connect(const std::string& uri, const QueryOptions& options, Database& db, i
   return SQLITE_OK;
 }
 
+absl::StatusOr<bool> IsEmpty(const Database& db) {
+  sqlite3_stmt* raw = nullptr;
+  int code = sqlite3_prepare_v2(db.get(), "SELECT count(*) FROM sqlite_master", -1, &raw, nullptr);
+  const StatementHandle statement(raw);
+  if (code == SQLITE_OK) code = sqlite3_step(raw);
+  if (code != SQLITE_ROW) return AnyError(db, code);
+  return sqlite3_column_int64(raw, 0) == 0;
+}
+
 absl::StatusOr<Database> Open(const QueryOptions& options) {
   Database db{.path = options.path};
   struct stat info = {};
@@ -235,6 +244,15 @@ absl::StatusOr<Database> Open(const QueryOptions& options) {
     code = Connect(Uri(options.path, "&immutable=1"), options, db, application_id);
   }
   if (code != SQLITE_OK) return AnyError(db, code);
+  if (application_id == 0) {
+    WEIR_ASSIGN_OR_RETURN(const bool empty, IsEmpty(db));
+    if (empty) {
+      return absl::FailedPreconditionError(fmt::format(
+          "results file {}: empty. A job that is about to begin, or was killed as it did, leaves it so: try again, or run the "
+          "job again.",
+          Printable(options.path)));
+    }
+  }
   if (application_id != kApplicationId) {
     return absl::FailedPreconditionError(fmt::format(
         "results file {}: another program's database (application_id 0x{:08x}, weir's is 0x{:08x}). Use "
@@ -379,11 +397,13 @@ absl::Status PrintJsonl(const Database& db, std::string_view sql, sqlite3_stmt* 
   });
 }
 
-absl::Status PrintCsv(const Database& db, std::string_view sql, sqlite3_stmt* statement, Output& out) {
+absl::Status PrintCsv(const Database& db, std::string_view sql, sqlite3_stmt* statement, bool terminal, Output& out) {
+  // A file or a program gets the text as it is; a terminal gets nothing that could steer it.
+  const auto append = [&](const std::string& text) { AppendCsvField(terminal ? Printable(text) : text, out.buffer()); };
   const std::vector<std::string> names = ColumnNames(statement);
   for (size_t i = 0; i < names.size(); ++i) {
     if (i != 0) out.buffer().push_back(',');
-    AppendCsvField(names[i], out.buffer());
+    append(names[i]);
   }
   out.buffer().push_back('\n');
   return ForEachRow(db, sql, statement, out, [&] {
@@ -392,7 +412,7 @@ absl::Status PrintCsv(const Database& db, std::string_view sql, sqlite3_stmt* st
       const std::string cell = CellText(statement, i, "");
       // An empty text differs from NULL, as in sqlite3.
       if (cell.empty() && sqlite3_column_type(statement, i) == SQLITE_TEXT) out.buffer().append("\"\"");
-      AppendCsvField(cell, out.buffer());
+      append(cell);
     }
     out.buffer().push_back('\n');
   });
@@ -484,7 +504,7 @@ absl::Status RunSql(const Database& db, const std::string& sql, RowFormat format
     case RowFormat::kJsonl:
       return PrintJsonl(db, sql, statement.get(), out);
     case RowFormat::kCsv:
-      return PrintCsv(db, sql, statement.get(), out);
+      return PrintCsv(db, sql, statement.get(), terminal, out);
   }
   return absl::InternalError("unknown row format");
 }
@@ -513,7 +533,8 @@ std::string Quoted(std::string_view identifier) {
   return quoted + "\"";
 }
 
-// The operators whose results the file holds: each has a table, and a view of the newest window.
+// The operators whose results the file holds: each has a table of four columns, and a view of the newest window. Users may
+// have put tables and views of their own beside them.
 absl::StatusOr<std::vector<OperatorColumns>> FindOperators(const Database& db) {
   std::vector<OperatorColumns> operators;
   std::vector<std::string> tables;
@@ -526,12 +547,7 @@ absl::StatusOr<std::vector<OperatorColumns>> FindOperators(const Database& db) {
     std::vector<std::string> columns;
     WEIR_RETURN_IF_ERROR(Read(db, "SELECT name FROM pragma_table_info(?) ORDER BY cid", {table},
                               [&](sqlite3_stmt* row) { columns.emplace_back(ColumnText(row, 0)); }));
-    if (columns.size() != 4 || columns[0] != "window_start" || columns[1] != "window_end") {
-      return absl::FailedPreconditionError(fmt::format(
-          "results file {}: table {} has other columns than window_start, window_end, key and value. Read "
-          "it with SQL: weir query DB 'select * from {}_latest'.",
-          Printable(db.path), Printable(table), Printable(table)));
-    }
+    if (columns.size() != 4 || columns[0] != "window_start" || columns[1] != "window_end") continue;
     operators.push_back({.table = std::move(table), .key = columns[2], .value = columns[3]});
   }
   return operators;

@@ -18,7 +18,7 @@ constexpr std::string_view kFirstStrongIsolate = "\u2068", kPopDirectionalIsolat
 // "1 location", "312 locations"; and for value columns, which are named in the plural, "1 tweet", "1,234
 // tweets".
 std::string Counted(int64_t count, std::string_view noun) {
-  std::string word(noun);
+  std::string word = Printable(noun);
   if (count == 1 && word.size() > 1 && word.back() == 's') word.pop_back();
   if (count != 1 && !word.empty() && word.back() != 's') word += 's';
   return WithThousands(count) + " " + word;
@@ -88,9 +88,9 @@ void RowWriter::Begin(std::string& out) {
   if (std::exchange(begun_, true)) return;
   if (options_.format != RowFormat::kCsv || operators_.empty()) return;
   out.append("window_start,window_end,");
-  AppendCsvField(operators_[0].key, out);
+  AppendText(operators_[0].key, out);
   out.push_back(',');
-  AppendCsvField(operators_[0].value, out);
+  AppendText(operators_[0].value, out);
   out.push_back('\n');
 }
 
@@ -109,7 +109,7 @@ void RowWriter::Write(const ClosedWindow& window, std::string& out, Drain drain)
 void RowWriter::WriteTable(const ClosedWindow& window, std::string& out, Drain drain) {
   const OperatorColumns& columns = operators_[window.op];
   if (std::exchange(separate_, true)) out.push_back('\n');
-  AppendStyled(columns.table, kBold, options_.color, out);
+  AppendStyled(Printable(columns.table), kBold, options_.color, out);
   fmt::format_to(std::back_inserter(out), "  {}  {}", Interval(window), Totals(columns, window));
   if (window.revision > 0) {
     out.append("  ");
@@ -163,13 +163,17 @@ void RowWriter::WriteJsonl(const ClosedWindow& window, std::string& out, Drain d
   }
 }
 
+// A file or a program gets the text as it is; a terminal gets nothing that could steer it.
+void RowWriter::AppendText(std::string_view text, std::string& out) const {
+  if (options_.terminal) AppendCsvField(Printable(text), out);
+  else AppendCsvField(text, out);
+}
+
 void RowWriter::WriteCsv(const ClosedWindow& window, std::string& out, Drain drain) {
   const std::string head = fmt::format("{},{},", window.start_ms, window.end_ms);
   for (const uint32_t row : window.rows.Ranked(0)) {
     out.append(head);
-    // A file or a program gets the key as it is; a terminal gets nothing that could steer it.
-    if (options_.terminal) AppendCsvField(Printable(window.rows.key(row)), out);
-    else AppendCsvField(window.rows.key(row), out);
+    AppendText(window.rows.key(row), out);
     out.push_back(',');
     out.append(fmt::format_int(window.rows.value(row)).c_str());
     out.push_back('\n');

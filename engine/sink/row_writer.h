@@ -59,6 +59,7 @@ class RowWriter {
   void WriteTable(const ClosedWindow& window, std::string& out, Drain drain);
   void WriteJsonl(const ClosedWindow& window, std::string& out, Drain drain);
   void WriteCsv(const ClosedWindow& window, std::string& out, Drain drain);
+  void AppendText(std::string_view text, std::string& out) const;
 
   std::vector<OperatorColumns> operators_;
   RowWriterOptions options_;

@@ -117,6 +117,17 @@ class QueryTest : public testing::Test {
 
 // ---- Without SQL
 
+TEST_F(QueryTest, TablesAndViewsThatUsersAddedAreNoOperators) {
+  Create();
+  const std::string before = Newest(RowFormat::kTable).out;
+  sqlite3* const db = Connect(path_);
+  Exec(db, "CREATE TABLE z(a, b); CREATE VIEW z_latest AS SELECT * FROM z");
+  sqlite3_close(db);
+  const Result result = Newest(RowFormat::kTable);
+  EXPECT_EQ(result.exit, 0) << result.err;
+  EXPECT_EQ(result.out, before);
+}
+
 TEST_F(QueryTest, NewestWindowOfEachOperator) {
   Create();
   const Result result = Newest(RowFormat::kTable);
@@ -337,6 +348,16 @@ TEST_F(QueryTest, ErrorsPointAtTheirPlace) {
   EXPECT_EQ(result.err.find('\x1b'), std::string::npos) << "an error text must not steer the terminal";
 }
 
+TEST_F(QueryTest, NothingInRowsSteersATerminal) {
+  Create();
+  for (const RowFormat format : {RowFormat::kTable, RowFormat::kCsv, RowFormat::kJsonl}) {
+    QueryOptions options = {.path = path_, .sql = "SELECT char(27) || '[2J' AS \"\x1b[1m\"", .format = format, .terminal = true, .color = false};
+    EXPECT_EQ(Queried(options).out.find('\x1b'), std::string::npos) << static_cast<int>(format);
+    options.terminal = false;
+    EXPECT_EQ(Queried(options).out.find('\x1b') != std::string::npos, format == RowFormat::kCsv) << "a program gets the bytes of a cell";
+  }
+}
+
 // Found while rows come: those before it are printed, and the exit code tells.
 TEST_F(QueryTest, ErrorsWhileRunningAreReported) {
   Create();
@@ -433,6 +454,19 @@ TEST_F(QueryTest, PathsArePaths) {
   EXPECT_EQ(Queried({.path = ":memory:", .sql = "SELECT 1 AS n"}).exit, 74);
   EXPECT_EQ(Queried({.path = "", .sql = "SELECT 1 AS n"}).exit, 74);
   fs::current_path(before);
+}
+
+// What a job that was killed in its first transaction leaves, and what one that begins has for a moment.
+TEST_F(QueryTest, AnEmptyFileIsCalledEmpty) {
+  std::ofstream(path_).flush();
+  for (int again = 0; again < 2; ++again) {
+    const Result result = Newest();
+    EXPECT_EQ(result.exit, 78);
+    EXPECT_NE(result.err.find("empty"), std::string::npos) << result.err;
+    sqlite3* const db = Connect(path_);
+    Exec(db, "CREATE TABLE t(a); DROP TABLE t");
+    sqlite3_close(db);
+  }
 }
 
 TEST_F(QueryTest, WrongFilesAreNamedAndLeftAlone) {

@@ -63,6 +63,19 @@ TEST(RowWriterTest, TableShowsHostileKeysAsText) {
       "  مصر                 1\n");
 }
 
+// Names come from strangers too, when somebody else's results file is queried.
+TEST(RowWriterTest, NamesThatCouldSteerATerminalAreMadeVisible) {
+  const OperatorColumns hostile = {"t\x1b[2J", "k\x1b[2J", "v\x1b[2J"};
+  EXPECT_EQ(Written({.format = RowFormat::kTable, .terminal = true}, {Window({{"a", 2}})}, {hostile}),
+            "t\\x1b[2J  [2015-04-30 21:33:30 .. 21:34:30) UTC  2 v\\x1b[2Js, 1 k\\x1b[2J\n"
+            "  a  2\n");
+  EXPECT_EQ(Written({.format = RowFormat::kCsv, .terminal = true}, {Window({{"\x1b", 2}})}, {hostile}),
+            "window_start,window_end,k\\x1b[2J,v\\x1b[2J\n1430429610000,1430429670000,\\x1b,2\n");
+  EXPECT_EQ(Written({.format = RowFormat::kCsv}, {Window({{"\x1b", 2}})}, {hostile}),
+            "window_start,window_end,k\x1b[2J,v\x1b[2J\n1430429610000,1430429670000,\x1b,2\n")
+      << "a file or a program gets them as they are";
+}
+
 // Without the isolates a terminal that orders by script would move the number to the other side of the key.
 TEST(RowWriterTest, OnATerminalRightToLeftKeysAreIsolated) {
   EXPECT_EQ(Written({.format = RowFormat::kTable, .terminal = true}, {Window({{"مصر", 20}, {"Oslo", 3}})}),
