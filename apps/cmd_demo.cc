@@ -119,10 +119,7 @@ int CmdDemo(int argc, char** argv) {
   const FlagTable table = DemoFlags();
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
-  if (parsed->help) {
-    PrintTo(stdout, HelpText(table));
-    return std::fflush(stdout) == 0 ? 0 : 74;
-  }
+  if (parsed->help) return PrintAll(HelpText(table));
   const absl::Status status = Demo(*parsed);
   return status.ok() ? 0 : Fail(status);
 }

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <utility>
 
-#include "apps/print.h"
 #include "apps/job_setup.h"
 #include "apps/verbs.h"
 #include "engine/sink/text.h"
@@ -73,8 +72,7 @@ int CmdExplain(int argc, char** argv) {
   if (!flags) return exit_code;
   const absl::StatusOr<std::string> text = ExplainJob(*flags);
   if (!text.ok()) return Fail(text.status());
-  PrintTo(stdout, *text);
-  return std::fflush(stdout) == 0 ? 0 : 74;
+  return PrintAll(*text);
 }
 
 }  // namespace weir

@@ -125,10 +125,7 @@ int CmdGenerate(int argc, char** argv) {
   const FlagTable table = GenerateFlags();
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
-  if (parsed->help) {
-    PrintTo(stdout, HelpText(table));
-    return 0;
-  }
+  if (parsed->help) return PrintAll(HelpText(table));
   const absl::Status status = Generate(*parsed);
   return status.ok() ? 0 : Fail(status);
 }

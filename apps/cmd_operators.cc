@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/suggest.h"
 #include "apps/verbs.h"
@@ -109,8 +108,7 @@ int CmdOperators(int argc, char** argv) {
                                            : parsed->positionals.empty() ? Overview()
                                                                          : Describe(parsed->positionals[0]);
   if (!text.ok()) return Fail(text.status());
-  PrintTo(stdout, *text);
-  return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
+  return PrintAll(*text);
 }
 
 }  // namespace weir

@@ -365,10 +365,7 @@ int CmdProduce(int argc, char** argv) {
   const FlagTable table = ProduceFlags();
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
-  if (parsed->help) {
-    PrintTo(stdout, HelpText(table));
-    return 0;
-  }
+  if (parsed->help) return PrintAll(HelpText(table));
   const auto options = ReadOptions(*parsed);
   if (!options.ok()) return Fail(options.status());
   const absl::Status status = Produce(*options);

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/parse.h"
 #include "apps/query.h"
@@ -64,10 +63,7 @@ int CmdQuery(int argc, char** argv) {
   const FlagTable table = QueryFlags();
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
-  if (parsed->help) {
-    PrintTo(stdout, HelpText(table));
-    return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
-  }
+  if (parsed->help) return PrintAll(HelpText(table));
   const auto options = ReadOptions(*parsed);
   return options.ok() ? RunQuery(*options, stdout, stderr) : Fail(options.status());
 }

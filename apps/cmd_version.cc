@@ -9,7 +9,6 @@
 #include <zstd.h>
 
 #include "absl/base/config.h"
-#include "apps/print.h"
 #include "apps/flag_set.h"
 #include "apps/verbs.h"
 
@@ -75,13 +74,10 @@ int CmdVersion(int argc, char** argv) {
   table.about = "Prints the version of weir, how it was built, and the versions of its libraries as loaded.";
   const auto parsed = ParseFlags(table, argc, argv);
   if (!parsed.ok()) return Fail(parsed.status());
-  if (parsed->help) {
-    PrintTo(stdout, HelpText(table));
-    return 0;
-  }
-  PrintTo(stdout, fmt::format("weir {}\n", WEIR_VERSION));
-  const auto line = [](std::string_view name, std::string_view value) {
-    PrintTo(stdout, fmt::format("  {:<16}{}\n", name, value));
+  if (parsed->help) return PrintAll(HelpText(table));
+  std::string text = fmt::format("weir {}\n", WEIR_VERSION);
+  const auto line = [&text](std::string_view name, std::string_view value) {
+    text += fmt::format("  {:<16}{}\n", name, value);
   };
   line("build", fmt::format("{}, assertions {}, sanitizers:{}", WEIR_BUILD_TYPE, Assertions(), Sanitizers()));
   line("compiler", Compiler());
@@ -103,7 +99,7 @@ int CmdVersion(int argc, char** argv) {
   if (rd_kafka_conf_get(conf, "builtin.features", features, &size) == RD_KAFKA_CONF_OK)
     line("kafka features", features);
   rd_kafka_conf_destroy(conf);
-  return std::fflush(stdout) == 0 ? 0 : Fail(absl::UnknownError("stdout cannot be written"));
+  return PrintAll(text);
 }
 
 }  // namespace weir

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "apps/print.h"
 #include "apps/parse.h"
@@ -68,11 +70,18 @@ int Fail(const absl::Status& status) {
   return ExitCode(status);
 }
 
+int PrintAll(std::string_view text) {
+  errno = 0;
+  PrintTo(stdout, text);
+  // A flush succeeds when what did not fit its buffer failed before.
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  return Fail(absl::UnknownError(fmt::format("stdout cannot be written: {}.", std::strerror(errno == 0 ? EIO : errno))));
+}
+
 std::optional<RunFlags> ReadRunFlags(int argc, char** argv, int& exit_code) {
   absl::StatusOr<RunFlags> flags = ParseRunFlags(argc, argv, Registry());
   if (flags.ok() && flags->help) {
-    PrintTo(stdout, HelpText(RunFlagTable(Registry(), argv[0])));
-    exit_code = std::fflush(stdout) == 0 ? 0 : 74;
+    exit_code = PrintAll(HelpText(RunFlagTable(Registry(), argv[0])));
     return std::nullopt;
   }
   const absl::Status status = flags.ok() ? Validate(*flags) : flags.status();

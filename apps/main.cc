@@ -48,17 +48,12 @@ std::string Overview() {
   return text;
 }
 
-int Print(const std::string& text, std::FILE* out) {
-  std::fputs(text.c_str(), out);
-  return std::fflush(out) == 0 ? 0 : 74;
-}
-
 int Main(int argc, char** argv) {
-  if (argc < 2) return Print(Overview(), stdout);
+  if (argc < 2) return PrintAll(Overview());
   std::string name = argv[1];
   if (name == "--version") name = "version";
   if (name == "--help" || name == "-h" || name == "help") {
-    if (name != "help" || argc < 3) return Print(Overview(), stdout);
+    if (name != "help" || argc < 3) return PrintAll(Overview());
     // `weir help run` is `weir run --help`.
     static char help[] = "--help";
     name = argv[2];

@@ -51,6 +51,9 @@ inline int ExitCode(const absl::Status& status) {
 // Says on stderr what went wrong, control characters made visible; returns the exit code.
 int Fail(const absl::Status& status);
 
+// Prints what was asked for on stdout; returns the exit code, 74 when not all of it could be written.
+int PrintAll(std::string_view text);
+
 }  // namespace weir
 
 #endif  // WEIR_APPS_VERBS_H_

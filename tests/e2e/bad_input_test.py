@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -172,6 +173,19 @@ def hostile_keys(checks, place):
     checks.equal("hostile keys, csv: round trip", sorted(row[2] for row in rows[1:]), sorted(key.replace("\x00", " ") for key in keys))
 
 
+def full_device(checks, path):
+    """What is printed because it was asked for is printed whole, or the exit code tells."""
+    if not os.path.exists("/dev/full"):
+        checks.leave_out("a full device: there is no /dev/full here")
+        return
+    for arguments in ([], ["--help"], ["version"], ["operators"], ["operators", "hashtags"], ["explain", "hashtags", "-i", path],
+                      *([verb, "--help"] for verb in ("run", "explain", "produce", "generate", "demo", "query", "operators", "version"))):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([common.WEIR, *arguments], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, env=common.environment(), timeout=60)
+        checks.check("weir %s to a full device: exit 74, said" % " ".join(arguments), done.returncode == 74 and b"No space left" in done.stderr,
+                     (done.returncode, done.stderr))
+
+
 def main():
     checks = common.Checks("bad input")
     with common.folder() as place:
@@ -181,6 +195,7 @@ def main():
         checks.section(bad_records, place)
         checks.section(wrong_encodings, place)
         checks.section(hostile_keys, place)
+        checks.section(full_device, path)
     return checks.done()
 
 
