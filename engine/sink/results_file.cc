@@ -501,16 +501,15 @@ ANALYZE sqlite_master;
   struct Blob {
     const std::string& bytes;
   };
-  static void Bind(sqlite3_stmt* s, int at, const std::string& v) {
-    sqlite3_bind_text64(s, at, v.data(), v.size(), SQLITE_STATIC, SQLITE_UTF8);
+  static int Bind(sqlite3_stmt* s, int at, const std::string& v) {
+    return sqlite3_bind_text64(s, at, v.data(), v.size(), SQLITE_STATIC, SQLITE_UTF8);
   }
-  static void Bind(sqlite3_stmt* s, int at, const Blob& v) {
-    sqlite3_bind_blob64(s, at, v.bytes.data(), v.bytes.size(), SQLITE_STATIC);
+  static int Bind(sqlite3_stmt* s, int at, const Blob& v) {
+    return sqlite3_bind_blob64(s, at, v.bytes.data(), v.bytes.size(), SQLITE_STATIC);
   }
-  static void Bind(sqlite3_stmt* s, int at, int64_t v) { sqlite3_bind_int64(s, at, v); }
-  static void Bind(sqlite3_stmt* s, int at, const std::optional<int64_t>& v) {
-    if (v) sqlite3_bind_int64(s, at, *v);
-    else sqlite3_bind_null(s, at);
+  static int Bind(sqlite3_stmt* s, int at, int64_t v) { return sqlite3_bind_int64(s, at, v); }
+  static int Bind(sqlite3_stmt* s, int at, const std::optional<int64_t>& v) {
+    return v ? sqlite3_bind_int64(s, at, *v) : sqlite3_bind_null(s, at);
   }
 
   // Runs a statement that is prepared once; arguments live until it returns.
@@ -520,10 +519,11 @@ ANALYZE sqlite_master;
     if (s == nullptr) {
       WEIR_ASSIGN_OR_RETURN(s, Prepare(sql));
     }
-    int at = 1;
-    (Bind(s.get(), at++, args), ...);
-    const int rc = sqlite3_step(s.get());
-    const absl::Status status = rc == SQLITE_DONE || rc == SQLITE_ROW ? absl::OkStatus() : Error(sql);
+    int at = 1, bound = SQLITE_OK;
+    ((bound = bound != SQLITE_OK ? bound : Bind(s.get(), at++, args)), ...);
+    // What is too large to be bound would go in as NULL.
+    const int rc = bound == SQLITE_OK ? sqlite3_step(s.get()) : bound;
+    const absl::Status status = rc == SQLITE_DONE || rc == SQLITE_ROW ? absl::OkStatus() : (rc & 0xff) == SQLITE_TOOBIG ? TooBig(sql) : Error(sql);
     sqlite3_reset(s.get());
     sqlite3_clear_bindings(s.get());
     return status;
@@ -566,7 +566,14 @@ ANALYZE sqlite_master;
     return std::optional<std::string>();
   }
 
-  // The one place where an SQLite code becomes a Status.
+  absl::Status TooBig(std::string_view what) const {
+    passing_ = false;
+    return absl::UnknownError(fmt::format("{}: one value is larger than SQLite takes ({} bytes), in: {}. The records hold keys that are too "
+                                          "long; leave them out, or count by another field.",
+                                          options_.path, sqlite3_limit(db_.get(), SQLITE_LIMIT_LENGTH, -1), what.substr(0, 80)));
+  }
+
+  // The one place where an SQLite code becomes a Status, but for the one above, which may not be the connection's.
   absl::Status Error(std::string_view what) const {
     const int code = db_ == nullptr ? SQLITE_NOMEM : sqlite3_extended_errcode(db_.get());
     const std::string text = db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_.get());

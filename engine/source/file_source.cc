@@ -708,11 +708,11 @@ absl::StatusOr<std::unique_ptr<FileSource>> FileSource::Create(FileSourceOptions
           "--input {} and --input {} are one file: its records would count twice. Name it once", same->second, path));
     }
   }
-  if (options.read_bytes == 0 || options.max_line_bytes == 0 || options.max_line_bytes > size_t{1} << 30 ||
+  if (options.read_bytes == 0 || options.max_line_bytes == 0 || options.max_line_bytes > kMaxLineBytes ||
       options.read_bytes > size_t{1} << 30) {
     return absl::InvalidArgumentError(
-        fmt::format("read size {} and line limit {} must be from 1 to 1073741824 bytes", options.read_bytes,
-                    options.max_line_bytes));
+        fmt::format("read size {} and line limit {} must be from 1 to 1073741824 and {} bytes", options.read_bytes,
+                    options.max_line_bytes, kMaxLineBytes));
   }
   if (options.poll_interval <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError(

@@ -29,12 +29,15 @@
 
 namespace weir {
 
+// A key is at most as long as its record, and SQLite takes 1,000,000,000 bytes.
+inline constexpr size_t kMaxLineBytes = size_t{900} << 20;
+
 struct FileSourceOptions {
   std::vector<std::string> paths = {};  // "-" is stdin
   bool follow = false;  // go on when regular files grow; stdin ends with its writer all the same
   absl::Duration poll_interval = absl::Milliseconds(100);  // how often a followed file is looked at
   size_t read_bytes = 128 * 1024;           // what a chunk is filled with, below Chunk::kTargetBytes
-  size_t max_line_bytes = size_t{1} << 30;  // a longer line is refused (kNotFound: the input cannot be read)
+  size_t max_line_bytes = kMaxLineBytes;    // a longer line is refused (kNotFound: the input cannot be read)
   int stdin_fd = 0;                         // what "-" reads; stays open
   OnDataLoss on_data_loss = OnDataLoss::kFail;
 };

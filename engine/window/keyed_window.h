@@ -102,6 +102,7 @@ class KeyedWindow {
     int64_t allowed_lateness_ms = 0;
     bool ordered = true;      // rows in order of key bytes; a chain that re-keys them does not need it
     bool keep_state = false;  // make blobs
+    size_t blob_bytes = 64 << 20;  // about so large at most: SQLite takes 1,000,000,000 bytes
   };
 
   explicit KeyedWindow(const Options& options) : options_(options), run_(options.spec) {}
@@ -114,7 +115,8 @@ class KeyedWindow {
       const auto& delta = deltas[i];
       Pane& pane = panes_[delta.pane];
       if (options_.keep_state) {
-        state.push_back({delta.pane, false, EncodePane<A>(delta.table, delta.records)});
+        EncodePane<A>(delta.table, delta.records, options_.blob_bytes,
+                      [&](std::string blob) { state.push_back({delta.pane, false, std::move(blob)}); });
         ++pane.blobs;
       }
       pane.records += delta.records;
@@ -270,7 +272,9 @@ class KeyedWindow {
     for (auto it = panes_.lower_bound(std::max(sealed_from, run_.from)); it != panes_.end() && it->first < run_.to; ++it) {
       it->second.table.Seal();
       if (!options_.keep_state || it->second.blobs < kCompactAt) continue;
-      state.push_back({it->first, true, EncodePane<A>(it->second.table, it->second.records)});
+      bool first = true;  // replaces all that was stored; the others are added to it
+      EncodePane<A>(it->second.table, it->second.records, options_.blob_bytes,
+                    [&](std::string blob) { state.push_back({it->first, std::exchange(first, false), std::move(blob)}); });
       it->second.blobs = 1;
     }
   }

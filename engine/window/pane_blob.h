@@ -5,9 +5,11 @@
 #ifndef WEIR_ENGINE_WINDOW_PANE_BLOB_H_
 #define WEIR_ENGINE_WINDOW_PANE_BLOB_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/window/aggregate.h"
 #include "engine/window/key_table.h"
@@ -25,16 +27,36 @@ void SealPaneBlob(std::string& blob);
 // Checks version and checksum; leaves the entries in `blob`. False: damaged, or of another version.
 bool OpenPaneBlob(std::string_view& blob, int64_t& records, uint64_t& entries);
 
-template <Aggregate A>
-std::string EncodePane(const KeyTable<typename A::Partial>& table, int64_t records) {
-  std::string blob = BeginPaneBlob(records, table.size());
+// Calls `out` with blobs that together are the table, each of about `blob_bytes` at most, or of one entry.
+template <Aggregate A, class Out>
+void EncodePane(const KeyTable<typename A::Partial>& table, int64_t records, size_t blob_bytes, Out&& out) {
+  size_t left = table.size(), count = 0;
+  std::string blob = BeginPaneBlob(records, left);
+  size_t head = blob.size();
   for (const auto& e : table.entries()) {
     PutVarint(e.size, blob);
     blob.append(e.data, e.size);
     A::Save(e.value, blob);
+    if (++count == left || blob.size() < blob_bytes) continue;
+    // Its head promised all that was left.
+    std::string part = BeginPaneBlob(records, count);
+    part.append(blob, head);
+    SealPaneBlob(part);
+    out(std::move(part));
+    left -= std::exchange(count, 0);
+    records = 0;
+    blob = BeginPaneBlob(records, left);
+    head = blob.size();
   }
   SealPaneBlob(blob);
-  return blob;
+  out(std::move(blob));
+}
+
+template <Aggregate A>
+std::string EncodePane(const KeyTable<typename A::Partial>& table, int64_t records) {
+  std::string all;
+  EncodePane<A>(table, records, SIZE_MAX, [&](std::string blob) { all = std::move(blob); });
+  return all;
 }
 
 // Combines a blob into a table. False, with the table in any state: the bytes are not from EncodePane<A>.

@@ -662,6 +662,23 @@ TEST_F(ResultsFileTest, LateAndDeadLettersKeepTheNewest) {
   EXPECT_EQ(Query("SELECT count(*), min(\"offset\"), max(\"offset\") FROM weir_late"), "10000|115000|124999\n");
 }
 
+// Bound unchecked it would be a NULL, and the error one of a constraint.
+TEST_F(ResultsFileTest, AValueLargerThanSqliteTakesIsNamed) {
+  const auto lower = +[](sqlite3* db, char**, const sqlite3_api_routines*) {
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, 100'000);
+    return SQLITE_OK;
+  };
+  sqlite3_auto_extension(reinterpret_cast<void (*)()>(lower));
+  auto file = Open();
+  sqlite3_reset_auto_extension();
+  Commit commit = AtWatermark(1);
+  commit.state.push_back({0, 0, false, std::string(200'000, 'x')});
+  const absl::Status status = file->Write(commit);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+  for (const char* part : {"100000 bytes", "weir_state"}) EXPECT_NE(std::string(status.message()).find(part), std::string::npos) << status;
+  EXPECT_TRUE(file->Write(AtWatermark(2)).ok());
+}
+
 // The series of one key is found by an index: the primary key, skipped through window by window.
 TEST_F(ResultsFileTest, TheSeriesOfOneKeyIsFoundThroughTheIndex) {
   auto file = Open();

@@ -166,6 +166,33 @@ TEST(KeyedWindowTest, ASealedPaneOfManyCommitsBecomesOneBlob) {
   EXPECT_EQ(Text(kTenByFive, out), "[-5,5) 0/20: ana 20\n");
 }
 
+// What the results file takes as one value is bounded; a pane is not.
+TEST(KeyedWindowTest, ALargePaneBecomesSeveralBlobs) {
+  Driver<Count> job({.spec = kTenByFive, .keep_state = true, .blob_bytes = 1000});
+  std::vector<Value> many;
+  for (int i = 0; i < 300; ++i) many.push_back({1, "a key of some length " + std::to_string(i)});
+  for (int commit = 0; commit < 8; ++commit) job.Feed(many);
+  const size_t deltas = job.state().size();
+  EXPECT_GT(deltas, 8u * 5);
+  job.Close(5);
+  KeyedWindow<Count> restored({.spec = kTenByFive});
+  size_t replaced = 0;
+  for (size_t i = deltas; i < job.state().size(); ++i) {
+    const PaneBlob& blob = job.state()[i];
+    EXPECT_LT(blob.bytes.size(), 1100u);
+    EXPECT_EQ(blob.replace, i == deltas) << "only the first: it removes what was stored before";
+    replaced += blob.replace;
+    ASSERT_TRUE(restored.RestorePane(0, blob.bytes));
+  }
+  EXPECT_EQ(replaced, 1u);
+  std::vector<WindowRows> out;
+  std::vector<PaneBlob> state;
+  restored.Close(5, false, out, state);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].records, 2400);
+  EXPECT_EQ(out[0].rows.size(), 300u);
+}
+
 TEST(KeyedWindowTest, ADamagedBlobIsRefused) {
   KeyedWindow<Count> window({.spec = kTenByFive});
   EXPECT_FALSE(window.RestorePane(0, "no blob"));
