@@ -77,6 +77,8 @@ class Job::Impl {
     std::vector<PartitionPosition> resume;
     for (const PartitionProgress& p : restored_) resume.push_back(p.position);
     WEIR_RETURN_IF_ERROR(source_->Open(resume));
+    // Not earlier: a run whose input cannot be had leaves the file as it is, also with --reset.
+    if (results_ != nullptr) WEIR_RETURN_IF_ERROR(results_->Begin());
     MeetPartitions();
     return absl::OkStatus();
   }

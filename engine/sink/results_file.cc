@@ -122,22 +122,31 @@ class ResultsFile::Impl {
     if (sqlite3_db_readonly(raw, "main") == 1)
       return absl::PermissionDeniedError(
           fmt::format("{} is read-only. Make it writable, or use another --output.", options_.path));
-    if (tables == 0 || anew) WEIR_RETURN_IF_ERROR(CreateTables(tables != 0));
+    if (tables == 0) WEIR_RETURN_IF_ERROR(CreateTables(/*drop_first=*/false));
+    begin_anew_ = tables != 0 && anew;
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA journal_mode=WAL"));
     WEIR_RETURN_IF_ERROR(Exec(options_.durability_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA wal_autocheckpoint=4000"));
     WEIR_RETURN_IF_ERROR(Exec("PRAGMA cache_size=-32768"));
     // Debian's SQLite writes zeros over what is deleted; the state of panes that were released is not worth that.
-    WEIR_RETURN_IF_ERROR(Exec("PRAGMA secure_delete=OFF"));
-    return TakeOver();
+    return Exec("PRAGMA secure_delete=OFF");
+  }
+
+  absl::Status Begin() {
+    if (begun_) return absl::OkStatus();
+    if (begin_anew_) WEIR_RETURN_IF_ERROR(CreateTables(/*drop_first=*/true));
+    WEIR_RETURN_IF_ERROR(TakeOver());
+    begun_ = true;
+    return absl::OkStatus();
   }
 
   absl::StatusOr<Restored> Restore(int64_t allowed_lateness_ms,
                                    const std::function<bool(uint32_t, int64_t, std::string_view)>& pane,
                                    const std::function<void(const Restored::Window&)>& window) {
     Restored restored;
-    WEIR_ASSIGN_OR_RETURN(const std::optional<std::string> watermark, Meta("watermark"));
     restored.job_watermark_ms = kNoWatermark;
+    if (begin_anew_) return restored;
+    WEIR_ASSIGN_OR_RETURN(const std::optional<std::string> watermark, Meta("watermark"));
     if (watermark) {
       const char* const end = watermark->data() + watermark->size();
       const auto parsed = std::from_chars(watermark->data(), end, restored.job_watermark_ms);
@@ -602,6 +611,8 @@ ANALYZE sqlite_master;
   Db db_;
   std::string epoch_;
   ino_t inode_ = 0;
+  bool begin_anew_ = false;  // what is in the file goes away when this run begins
+  bool begun_ = false;
   int64_t released_before_ = INT64_MIN;
   int last_ = SQLITE_OK;
   mutable bool passing_ = false;  // the last error may pass: worth another try
@@ -623,7 +634,11 @@ absl::StatusOr<ResultsFile::Restored> ResultsFile::Restore(
     const std::function<void(const Restored::Window&)>& window) {
   return impl_->Restore(allowed_lateness_ms, pane, window);
 }
-absl::Status ResultsFile::Write(const Commit& commit) { return impl_->Write(commit); }
+absl::Status ResultsFile::Begin() { return impl_->Begin(); }
+absl::Status ResultsFile::Write(const Commit& commit) {
+  WEIR_RETURN_IF_ERROR(impl_->Begin());
+  return impl_->Write(commit);
+}
 absl::Status ResultsFile::Close() { return impl_->Close(); }
 
 }  // namespace weir

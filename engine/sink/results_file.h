@@ -43,12 +43,16 @@ struct ResultsOptions {
 
 class ResultsFile final : public Sink {
  public:
-  // Opens or creates. Errors: kUnknown (cannot be opened or created, damaged, not a database: 74), kAborted (another process
+  // Opens or creates. What an earlier run left stays as it is until Begin. Errors: kUnknown (cannot be opened or created, damaged, not a database: 74), kAborted (another process
   // holds it: 75), kFailedPrecondition (another program's or another job's file: 78). The file is untouched then.
   static absl::StatusOr<std::unique_ptr<ResultsFile>> Open(ResultsOptions options);
   ~ResultsFile() override;
 
-  // What the last commit left. Call before the first Write.
+  // Once everything else of the run is known to be there: with `reset` what the file holds of the job goes away now; from here
+  // on commits of an earlier holder fail. The first Write does it too. Errors: as Write.
+  absl::Status Begin();
+
+  // What the last commit left; nothing, with `reset`. Call before Begin.
   struct Restored {
     std::vector<PartitionProgress> partitions;
     int64_t job_watermark_ms;

@@ -105,12 +105,19 @@ class ResultsFileTest : public testing::Test {
     return options;
   }
   std::unique_ptr<ResultsFile> Open() { return Open(Options()); }
-  std::unique_ptr<ResultsFile> Open(ResultsOptions options) {
+  // As a run whose source is there does.
+  static absl::StatusOr<std::unique_ptr<ResultsFile>> OpenAndBegin(ResultsOptions options) {
     auto file = ResultsFile::Open(std::move(options));
+    if (!file.ok()) return file;
+    if (const absl::Status begun = (*file)->Begin(); !begun.ok()) return begun;
+    return file;
+  }
+  std::unique_ptr<ResultsFile> Open(ResultsOptions options) {
+    auto file = OpenAndBegin(std::move(options));
     EXPECT_TRUE(file.ok()) << file.status();
     return file.ok() ? *std::move(file) : nullptr;
   }
-  absl::Status OpenStatus(ResultsOptions options) { return ResultsFile::Open(std::move(options)).status(); }
+  absl::Status OpenStatus(ResultsOptions options) { return OpenAndBegin(std::move(options)).status(); }
   absl::Status OpenStatus() { return OpenStatus(Options()); }
 
   // The answer as lines of columns joined by '|'; "error: …" if it is refused.
@@ -370,7 +377,11 @@ TEST_F(ResultsFileTest, ResetForgetsTheJobAndLeavesWhatUsersAdded) {
   other.reset = true;
   other.tables = {{.table = "hashtags", .key = "hashtag", .value = "uses"}};
   other.job = {{"operators", "hashtags"}};
-  auto file = Open(other);
+  auto opened = ResultsFile::Open(other);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  std::unique_ptr<ResultsFile> file = *std::move(opened);
+  EXPECT_EQ(Query("SELECT count(*) FROM weir_windows"), "1\n") << "until the rest of the run is known to be there, nothing goes away";
+  ASSERT_TRUE(file->Begin().ok());
   EXPECT_EQ(Query("SELECT count(*) FROM weir_state UNION ALL SELECT count(*) FROM weir_progress UNION ALL SELECT count(*) FROM weir_windows"),
             "0\n0\n0\n");
   EXPECT_EQ(Query("SELECT count(*) FROM sqlite_master WHERE name IN ('places', 'users', 'places_view', 'users_latest')"), "0\n");
