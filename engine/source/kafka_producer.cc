@@ -23,6 +23,10 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {
     {"queue.buffering.max.kbytes", "65536"},
 };
 
+// "Delivered" rests on these.
+constexpr std::string_view kOwned[] = {"enable.idempotence", "acks", "request.required.acks", "retries", "message.send.max.retries",
+                                       "transactional.id"};
+
 struct ConfDeleter {
   void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); }
 };
@@ -87,7 +91,12 @@ absl::StatusOr<std::unique_ptr<KafkaProducer>> KafkaProducer::Create(const Optio
   Conf conf(rd_kafka_conf_new());
   for (const auto& [name, value] : kDefaults) WEIR_RETURN_IF_ERROR(Set(conf.get(), name, value));
   WEIR_RETURN_IF_ERROR(Set(conf.get(), "bootstrap.servers", options.brokers));
-  for (const auto& [name, value] : options.properties) WEIR_RETURN_IF_ERROR(Set(conf.get(), name, value));
+  for (const auto& [name, value] : options.properties) {
+    if (std::find(std::begin(kOwned), std::end(kOwned), name) != std::end(kOwned))
+      return absl::InvalidArgumentError(fmt::format(
+          "Kafka property {} is weir's own: every message is acknowledged by all in-sync replicas and sent once. Leave it out.", name));
+    WEIR_RETURN_IF_ERROR(Set(conf.get(), name, value));
+  }
   if (!options.transactional_id.empty()) {
     WEIR_RETURN_IF_ERROR(Set(conf.get(), "transactional.id", options.transactional_id));
   }

@@ -291,6 +291,15 @@ TEST_F(KafkaProducerTest, ACommittedTransactionArrives) {
   EXPECT_TRUE((*producer)->AbortTransaction(absl::Seconds(20)).ok());
 }
 
+// "Delivered" means: by all in-sync replicas, once. No property may make it mean less.
+TEST_F(KafkaProducerTest, WhatDeliveryRestsOnCannotBeSet) {
+  for (const char* name : {"acks", "request.required.acks", "enable.idempotence", "retries", "transactional.id"}) {
+    const auto refused = KafkaProducer::Create({.brokers = "127.0.0.1:1", .properties = {{name, "1"}}});
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_NE(refused.status().message().find(name), absl::string_view::npos) << refused.status();
+  }
+}
+
 TEST_F(KafkaProducerTest, AWrongPropertyIsNamedAndASecretIsNotShown) {
   auto unknown = KafkaProducer::Create({.brokers = "127.0.0.1:1", .properties = {{"linger.sec", "5"}}});
   EXPECT_EQ(unknown.status().code(), absl::StatusCode::kInvalidArgument);
