@@ -286,10 +286,12 @@ class KafkaSource::Impl {
                                                        Clock::time_point deadline);
   absl::StatusOr<std::vector<int64_t>> ResolvePoints(const StartPoint& point, const std::vector<FoundPartition>& where,
                                                      const std::vector<Bounds>& bounds, Clock::time_point deadline);
+  void CutToLogEnd(const std::vector<FoundPartition>& where, const std::vector<Bounds>& bounds, std::vector<int64_t>& ends);
   bool Wanted(const std::string& topic) const;
 
   // Open's steps.
   absl::StatusOr<Topology> Connect(Clock::time_point deadline);
+  std::string TopicList() const;
   static std::optional<Loss> FindLoss(const PartitionPosition& position, Bounds bounds);
   absl::Status Refuse(const PartitionPosition& position, const Loss& loss) const;
   void GoOnBehind(const Loss& loss, int64_t end, size_t index, PartitionPosition& position);
@@ -628,6 +630,17 @@ rd_kafka_resp_err_t KafkaSource::Impl::QueryCommitted(const std::vector<FoundPar
   return err;
 }
 
+// A bounded run reads what is there: an end that the log has not reached would be waited for without end.
+void KafkaSource::Impl::CutToLogEnd(const std::vector<FoundPartition>& where, const std::vector<Bounds>& bounds,
+                                    std::vector<int64_t>& ends) {
+  for (size_t i = 0; i < where.size(); ++i) {
+    if (ends[i] <= bounds[i].high) continue;
+    AddNotice(fmt::format("{} ends at offset {}: it is read to there, not to {}", Quoted(where[i].topic, where[i].partition),
+                          bounds[i].high, ends[i]));
+    ends[i] = bounds[i].high;
+  }
+}
+
 absl::StatusOr<std::vector<int64_t>> KafkaSource::Impl::ResolvePoints(const StartPoint& point,
                                                                       const std::vector<FoundPartition>& where,
                                                                       const std::vector<Bounds>& bounds,
@@ -701,12 +714,19 @@ absl::StatusOr<Topology> KafkaSource::Impl::Connect(Clock::time_point deadline) 
       if (interrupted_ || hopeless || Clock::now() >= deadline) {
         if (cause.empty()) cause = std::string(found.status().message());
         return absl::UnavailableError(fmt::format(
-            "no Kafka broker of {} was reached within {}: {}. Check --brokers, or wait longer with --connect-timeout.",
-            options_.config.brokers, timeout_text, cause));
+            "no Kafka broker of {} was reached within {}, so {} cannot be read: {}. Check --brokers, or wait longer with "
+            "--connect-timeout.",
+            options_.config.brokers, timeout_text, TopicList(), cause));
       }
     }
     std::this_thread::sleep_for(milliseconds(100));
   }
+}
+
+std::string KafkaSource::Impl::TopicList() const {
+  std::string list;
+  for (const std::string& topic : options_.topics) list += fmt::format("{}\"{}\"", list.empty() ? "topic " : ", ", topic);
+  return list;
 }
 
 // What the results file says against what the broker has.
@@ -804,6 +824,7 @@ absl::Status KafkaSource::Impl::Open(const std::vector<PartitionPosition>& resum
   std::vector<int64_t> ends(found.partitions.size(), INT64_MAX);
   if (options_.to) {
     WEIR_ASSIGN_OR_RETURN(ends, ResolvePoints(*options_.to, found.partitions, bounds, deadline));
+    CutToLogEnd(found.partitions, bounds, ends);
   }
 
   if (!options_.ends.empty()) {
@@ -1592,8 +1613,9 @@ void KafkaSource::Impl::LookForPartitions() {
       if (QueryBounds({p}, kQueryTimeout, bounds) != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
       n.bounds = bounds.front();
       if (options_.to) {
-        const auto ends = ResolvePoints(*options_.to, {p}, bounds, Clock::now() + kQueryTimeout);
+        auto ends = ResolvePoints(*options_.to, {p}, bounds, Clock::now() + kQueryTimeout);
         if (!ends.ok()) continue;
+        CutToLogEnd({p}, bounds, *ends);
         n.end = ends->front();
       }
       added.push_back(n);

@@ -466,6 +466,26 @@ TEST(KafkaSourceTest, ExpiredRecordsMayBeSkipped) {
   EXPECT_TRUE(source->TakeGaps().empty());
 }
 
+// A bounded run reads what is there: an end that a log has not reached is not waited for.
+TEST(KafkaSourceTest, AnEndBeyondTheLogIsTheLogsEnd) {
+  MockCluster cluster;
+  cluster.Create("t", 1);
+  cluster.Fill("t", 0, 0, 20, /*pad=*/10);
+  KafkaSourceOptions options = Options(cluster, {"t"});
+  options.to = StartPoint{StartPoint::Kind::kOffset, 1'000};
+  auto source = Opened(options);
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (!source->ended() && absl::Now() < deadline) {
+    Chunk chunk;
+    ASSERT_TRUE(source->Poll({.max_records = 1'000, .max_bytes = 1 << 20, .deadline = absl::Now() + absl::Seconds(1)}, chunk).ok());
+  }
+  EXPECT_TRUE(source->ended());
+  EXPECT_EQ(source->partitions()[0].position.next_offset, 20);
+  const std::vector<std::string> notices = source->TakeNotices();
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_NE(notices[0].find("ends at offset 20"), std::string::npos) << notices[0];
+}
+
 // The end of a bounded run is not passed by a jump.
 TEST(KafkaSourceTest, SkippingEndsWhereTheRunEnds) {
   MockCluster cluster;
