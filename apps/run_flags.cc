@@ -227,7 +227,7 @@ absl::Status ValidateTime(const RunFlags& flags) {
         "--slide {0} is longer than --window {1}: records between two windows would be counted in none. "
         "Use --slide {1} or less.",
         FormatDuration(flags.slide_ms), FormatDuration(flags.window_ms)));
-  constexpr int64_t kMaxOverlap = 10'000;
+  constexpr int64_t kMaxOverlap = 100'000;
   if (flags.window_ms / flags.slide_ms > kMaxOverlap)
     return Refused(fmt::format("--window {} and --slide {} put each record in {} windows, more than {}. Use a longer slide or a shorter window.",
                                FormatDuration(flags.window_ms), FormatDuration(flags.slide_ms), flags.window_ms / flags.slide_ms, kMaxOverlap));

@@ -148,7 +148,7 @@ std::optional<int64_t> ParseTimeNumber(std::string_view text, TimeEncoding encod
       // Below 1e11 (March 1973 in ms, the year 5138 in seconds) it can only be seconds.
       const std::optional<int64_t> ms = Decimal(text, 1);
       if (!ms) return std::nullopt;
-      return *ms < 100'000'000'000 && *ms > -100'000'000'000 ? Decimal(text, 1000) : ms;
+      return *ms < 100'000'000'000 ? Decimal(text, 1000) : ms;
     }
     case TimeEncoding::kIso:
     case TimeEncoding::kTwitter: return std::nullopt;

@@ -147,7 +147,7 @@ def field_time(value, encoding):
     if encoding in ("s", "ms", "us"):
         return None if number is None else usable({"s": number * 1000, "ms": number, "us": number // 1000}[encoding])
     if encoding is None and number is not None:
-        return usable(number * 1000 if abs(number) < 10**11 else number)
+        return usable(number * 1000 if number < 10**11 else number)
     if not isinstance(value, str):
         return None
     if encoding == "iso":
