@@ -82,7 +82,8 @@ absl::Status Demo(const ParsedFlags& parsed) {
   const std::string output = text("output", "weir-demo.db");
 
   if (parsed.Given("output") && ::access(output.c_str(), F_OK) == 0)
-    return absl::InvalidArgumentError(fmt::format("--output {} exists, and the demo begins its file anew. Give a name that is free.", output));
+    return absl::InvalidArgumentError(fmt::format("{} {} exists, and the demo begins its file anew. Give a name that is free.",
+                                                  parsed.Get("output")->name, output));
   BlockJobSignals();
   WEIR_ASSIGN_OR_RETURN(const std::unique_ptr<EmbeddedBroker> broker, EmbeddedBroker::Start());
   WEIR_RETURN_IF_ERROR(broker->CreateTopic(kTopic, kPartitions));
@@ -98,10 +99,11 @@ absl::Status Demo(const ParsedFlags& parsed) {
   WEIR_ASSIGN_OR_RETURN(std::unique_ptr<KafkaProducer> producer, KafkaProducer::Create({.brokers = broker->bootstrap()}));
 
   std::vector<std::string> arguments = {"run", "tweets_by_location,user_mentions", "-b", broker->bootstrap(), "-t", kTopic,
-                                        "--window", text("window", "20s"), "--slide", text("slide", "5s"),
-                                        "--watermark-delay", "2s", "--batch", "500ms", "-o", output, "--reset",
-                                        "--stdout", text("stdout", "table"), "--show", "5"};
-  if (const auto end = parsed.Get("for")) arguments.insert(arguments.end(), {"--for", end->text});
+                                        "--watermark-delay", "2s", "--batch", "500ms", "-o", output, "--reset", "--show", "5"};
+  // What comes from the environment the run finds there itself, and its messages then name the variable.
+  for (const auto& [name, otherwise] : {std::pair{"window", "20s"}, {"slide", "5s"}, {"stdout", "table"}, {"for", ""}})
+    if (const std::string value = text(name, otherwise); !value.empty() && !parsed.FromEnvironment(name))
+      arguments.insert(arguments.end(), {std::string("--") + name, value});
   std::vector<const char*> argv;
   for (const std::string& a : arguments) argv.push_back(a.c_str());
   WEIR_ASSIGN_OR_RETURN(const RunFlags flags, ParseRunFlags(static_cast<int>(argv.size()), argv.data(), Registry()));

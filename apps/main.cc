@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
@@ -86,7 +87,12 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fputs("weir: out of memory. Lower --max-memory, --batch-bytes or the number of keys.\n", stderr);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "weir: internal error: %s\n", error.what());
+    const auto* const system = dynamic_cast<const std::system_error*>(&error);
+    if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again)  // what std::thread throws
+      std::fprintf(stderr, "weir: a thread cannot be started: %s. Lower --workers, or raise the limits of processes (ulimit -u) and memory.\n",
+                   error.what());
+    else
+      std::fprintf(stderr, "weir: internal error: %s\n", error.what());
   }
   return 70;
 }

@@ -276,13 +276,13 @@ absl::Status ValidateResults(const RunFlags& flags) {
   if (flags.operators.size() > 1) {
     if (!flags.name.empty())
       return Refused(fmt::format(
-          "--name {} names one table, and this run has {} operators. Leave it out, or run one operator.",
-          flags.name, flags.operators.size()));
+          "{} {} names one table, and this run has {} operators. Leave it out, or run one operator.",
+          flags.name_from, flags.name, flags.operators.size()));
     if (flags.row_format == RunFlags::Output::kCsv)
       return Refused(
-          fmt::format("--stdout csv has one header, and this run has {} operators. Use --stdout jsonl, or "
+          fmt::format("{} csv has one header, and this run has {} operators. Use --stdout jsonl, or "
                       "run one operator.",
-                      flags.operators.size()));
+                      flags.row_format_from, flags.operators.size()));
   }
   if (flags.reset && flags.output.empty())
     return Refused(
@@ -468,6 +468,8 @@ absl::StatusOr<RunFlags> ParseRunFlags(int argc, const char* const* argv,
   read.Choice("durability", {"normal", "full"}, false, flags.durability_full);
   if (const auto value = parsed.Get("name")) read.Take(ParseTableName(value->name, value->text), flags.name);
   read.Choice("stdout", {"table", "jsonl", "csv", "none"}, RunFlags::Output::kTable, flags.row_format);
+  if (const auto value = parsed.Get("name")) flags.name_from = value->name;
+  if (const auto value = parsed.Get("stdout")) flags.row_format_from = value->name;
   read.Number("top", 0, INT64_MAX, flags.top);
   read.Number("show", 0, INT64_MAX, flags.show);
 

@@ -64,6 +64,7 @@ struct RunFlags {
   std::string output;  // empty: none
   bool durability_full = false;
   std::string name;                   // empty: the operator's
+  std::string name_from = "--name", row_format_from = "--stdout";  // or the variables, for messages
   Output row_format = Output::kAuto;  // --stdout
   int64_t top = 0;                    // 0: all
   int64_t show = 10;

@@ -3,10 +3,17 @@
 namespace weir {
 
 WorkerPool::WorkerPool(int workers) {
-  for (int i = 1; i < workers; ++i) threads_.emplace_back([this, i] { Loop(i); });
+  try {
+    for (int i = 1; i < workers; ++i) threads_.emplace_back([this, i] { Loop(i); });
+  } catch (...) {
+    Stop();  // a thread too many: those that there are must not be left alone
+    throw;
+  }
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { Stop(); }
+
+void WorkerPool::Stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

@@ -22,6 +22,7 @@ class WorkerPool {
 
  private:
   void Loop(int worker);
+  void Stop();
 
   std::mutex mutex_;
   std::condition_variable start_, done_;

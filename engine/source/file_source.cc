@@ -81,6 +81,13 @@ bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 bool IsBlank(std::string_view text) { return std::all_of(text.begin(), text.end(), IsSpace); }
 
+// A path as it stands in a message, whose lines are its own. Other control characters are made visible where it is printed.
+std::string OneLine(std::string_view path) {
+  std::string line;
+  for (const char c : path) c == '\n' ? line.append("\\n") : line.append(1, c);
+  return line;
+}
+
 ssize_t ReadAgain(int fd, char* to, size_t room) {
   ssize_t n;
   do n = read(fd, to, room);
@@ -101,7 +108,7 @@ ssize_t ReadAt(int fd, char* to, size_t room, int64_t position) {
 class FileSource::Input {
  public:
   Input(std::string path, const FileSourceOptions& options, const std::atomic<bool>& stop)
-      : path_(std::move(path)), options_(options), stop_(stop) {}
+      : path_(std::move(path)), shown_(OneLine(path_)), options_(options), stop_(stop) {}
   ~Input() {
     if (owned_) close(fd_);
   }
@@ -159,6 +166,7 @@ class FileSource::Input {
   absl::Status ReadError() const;
 
   const std::string path_;
+  const std::string shown_;  // in messages
   const FileSourceOptions& options_;
   const std::atomic<bool>& stop_;
 
@@ -202,7 +210,7 @@ class FileSource::Input {
 // ------------------------------------------------------------------------------------------------------
 
 absl::Status FileSource::Input::Lost(std::string_view what) const {
-  return absl::DataLossError(fmt::format("input \"{}\" {}", path_, what));
+  return absl::DataLossError(fmt::format("input \"{}\" {}", shown_, what));
 }
 
 // The file is not the one that was read: what it holds can be read from its beginning, if that is wanted.
@@ -236,13 +244,13 @@ absl::Status FileSource::Input::BeginAnew(absl::Status why) {
 
 // Of errno.
 absl::Status FileSource::Input::ReadError() const {
-  return absl::NotFoundError(fmt::format("cannot read input \"{}\" near byte {}: {}", path_, raw_read_.load(),
+  return absl::NotFoundError(fmt::format("cannot read input \"{}\" near byte {}: {}", shown_, raw_read_.load(),
                                          std::strerror(errno)));
 }
 
 absl::Status FileSource::Input::OpenFile() {
   const auto refuse = [&](std::string_view why) {
-    return absl::NotFoundError(fmt::format("cannot open input \"{}\": {}. Check --input", path_, why));
+    return absl::NotFoundError(fmt::format("cannot open input \"{}\": {}. Check --input", shown_, why));
   };
   if (path_ == kStdin) {
     fd_ = options_.stdin_fd;
@@ -261,7 +269,7 @@ absl::Status FileSource::Input::OpenFile() {
   if (options_.follow && stream_ && path_ != kStdin) {
     return absl::InvalidArgumentError(fmt::format(
         "--follow needs regular files, and input \"{}\" is none: it ends with its writer. Leave --follow out",
-        path_));
+        shown_));
   }
   device_ = info.st_dev;
   inode_ = info.st_ino;
@@ -287,7 +295,7 @@ absl::Status FileSource::Input::Resume(const PartitionPosition& position) {
     return absl::FailedPreconditionError(fmt::format(
         "{} cannot be gone on with: the results hold {} records of it, and what follows cannot be told "
         "from them. Use --reset, or another --output",
-        path_ == kStdin ? "stdin" : fmt::format("input \"{}\", which is a pipe,", path_), next_offset_));
+        path_ == kStdin ? "stdin" : fmt::format("input \"{}\", which is a pipe,", shown_), next_offset_));
   }
   if (next_offset_ == 0 && position.cursor.empty()) return absl::OkStatus();
   const std::optional<Cursor> cursor = ParseCursor(position.cursor);
@@ -295,7 +303,7 @@ absl::Status FileSource::Input::Resume(const PartitionPosition& position) {
     return absl::FailedPreconditionError(fmt::format(
         "cannot go on with input \"{}\": its position in the results, \"{}\", is not of this version "
         "({}). Use a newer weir, or start over with --reset",
-        path_, position.cursor, kCursorVersion));
+        shown_, position.cursor, kCursorVersion));
   }
   const int64_t size_now = at_.file_size;
   at_ = *cursor;
@@ -312,7 +320,7 @@ absl::Status FileSource::Input::Resume(const PartitionPosition& position) {
     return absl::OkStatus();
   }
   if (lseek(fd_, cursor->position, SEEK_SET) < 0) {
-    return absl::NotFoundError(fmt::format("cannot read input \"{}\" from byte {}: {}", path_,
+    return absl::NotFoundError(fmt::format("cannot read input \"{}\" from byte {}: {}", shown_,
                                            cursor->position, std::strerror(errno)));
   }
   raw_read_.store(cursor->position, std::memory_order_relaxed);
@@ -481,7 +489,8 @@ size_t FileSource::Input::ReadText(char* to, size_t room) {
     const int64_t byte = raw_read_.load(std::memory_order_relaxed) - static_cast<int64_t>(undecoded_.size());
     if (!n.ok()) {
       const std::string cause(n.status().message());
-      error_ = Lost(fmt::format("is damaged near byte {}: {}: {}. The whole lines before it were read", byte,
+      error_ = Lost(fmt::format("is damaged near byte {}: {}: {}. The whole lines before it were read. Put a sound copy in its "
+                                "place and run again", byte,
                                 CompressionName(*compression_), cause));
       return 0;
     }
@@ -491,7 +500,8 @@ size_t FileSource::Input::ReadText(char* to, size_t room) {
     if (got > 0) continue;
     if (at_end() && !decoder_->at_boundary()) {
       error_ = Lost(fmt::format(
-          "ends at byte {} inside a {} {}: it is incomplete. The whole lines before it were read", byte,
+          "ends at byte {} inside a {} {}: it is incomplete. The whole lines before it were read. Put the whole file "
+          "in its place and run again", byte,
           CompressionName(*compression_), compression_ == Compression::kGzip ? "member" : "frame"));
     }
     return 0;
@@ -571,7 +581,7 @@ absl::Status FileSource::Input::Read(const PollLimits& limits, PartitionIndex in
       error_ = absl::NotFoundError(
           fmt::format("cannot read input \"{}\": the line at byte {} is longer than {} bytes. "
                       "Is it newline-delimited JSON?",
-                      path_, at_.position, options_.max_line_bytes));
+                      shown_, at_.position, options_.max_line_bytes));
     }
     if (!error_.ok()) continue;  // after the records before it
     if (dry() || stop_.load(std::memory_order_relaxed) || absl::Now() >= limits.deadline)
@@ -697,7 +707,7 @@ absl::StatusOr<std::unique_ptr<FileSource>> FileSource::Create(FileSourceOptions
     if (path.empty()) return absl::InvalidArgumentError("--input \"\": a path is missing; - is stdin");
     if (!seen.insert(path).second) {
       return absl::InvalidArgumentError(
-          fmt::format("--input {} is given twice: each input is one partition. Name it once", path));
+          fmt::format("--input {} is given twice: each input is one partition. Name it once", OneLine(path)));
     }
     struct stat info;
     const bool known = (path == kStdin ? fstat(options.stdin_fd, &info) : stat(path.c_str(), &info)) == 0;
@@ -705,7 +715,7 @@ absl::StatusOr<std::unique_ptr<FileSource>> FileSource::Create(FileSourceOptions
     const auto [same, added] = files.try_emplace({info.st_dev, info.st_ino}, path);
     if (!added) {
       return absl::InvalidArgumentError(fmt::format(
-          "--input {} and --input {} are one file: its records would count twice. Name it once", same->second, path));
+          "--input {} and --input {} are one file: its records would count twice. Name it once", OneLine(same->second), OneLine(path)));
     }
   }
   if (options.read_bytes == 0 || options.max_line_bytes == 0 || options.max_line_bytes > kMaxLineBytes ||

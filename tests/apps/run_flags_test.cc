@@ -445,6 +445,15 @@ TEST(EnvironmentTest, ErrorsNameTheVariable) {
   EXPECT_EQ(Refuse("hashtags -i a"), "WEIR_FOLLOW perhaps is neither on nor off. Write 1 or 0.");
 }
 
+TEST(EnvironmentTest, WhatDoesNotGoTogetherNamesTheVariable) {
+  {
+    ScopedEnv name("WEIR_NAME", "x");
+    EXPECT_NE(Refuse("hashtags,user_mentions -i a").find("WEIR_NAME x"), std::string::npos);
+  }
+  ScopedEnv rows("WEIR_STDOUT", "csv");
+  EXPECT_NE(Refuse("hashtags,user_mentions -i a").find("WEIR_STDOUT csv"), std::string::npos);
+}
+
 // A shell that always has WEIR_BROKERS can still read a file, and the other way round.
 TEST(EnvironmentTest, TheSourceOnTheCommandLineRulesOutTheOtherOnesVariables) {
   ScopedEnv brokers("WEIR_BROKERS", "h:9092"), topic("WEIR_TOPIC", "t"), from("WEIR_FROM", "latest"),

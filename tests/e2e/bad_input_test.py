@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -186,6 +187,15 @@ def full_device(checks, path):
                      (done.returncode, done.stderr))
 
 
+def too_many_threads(checks, path):
+    if "sanitizers: none" not in run("version").out:
+        return  # a sanitizer's own memory is beyond any limit: there is nothing to try
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    done = subprocess.run([common.WEIR, "run", "hashtags", "-i", path, "--workers", "1000"], stdin=subprocess.DEVNULL, capture_output=True,
+                          env=common.environment(), preexec_fn=limit, timeout=60)
+    checks.check("more threads than there can be: exit 70, --workers named", done.returncode == 70 and b"--workers" in done.stderr, (done.returncode, done.stderr))
+
+
 def main():
     checks = common.Checks("bad input")
     with common.folder() as place:
@@ -196,6 +206,7 @@ def main():
         checks.section(wrong_encodings, place)
         checks.section(hostile_keys, place)
         checks.section(full_device, path)
+        checks.section(too_many_threads, path)
     return checks.done()
 
 

@@ -69,6 +69,10 @@ def refused(checks, place):
     db = common.write(os.path.join(place, "there.db"), b"somebody's")
     result = run("demo", "--for", "1s", "-o", db)
     checks.check("demo does not begin anew what is there: exit 2, untouched", result.code == 2 and open(db, "rb").read() == b"somebody's", result)
+    free = os.path.join(place, "free.db")
+    for name, value in (("WEIR_NAME", "x"), ("WEIR_STDOUT", "csv"), ("WEIR_WINDOW", "5")):
+        result = run("demo", "--for", "1s", "-o", free, env={name: value})
+        checks.check("demo with %s=%s: exit 2, the variable named" % (name, value), result.code == 2 and name in result.err, result)
 
 
 def stopped(checks, place):
