@@ -1,7 +1,7 @@
 // engine/runtime/job.h: a run, from its source to its sinks.
 //
 // The loop, once a micro-batch: all workers take chunks, project them, have each record's fate decided in offset order, and
-// fold → merge → advance the watermark → close windows → one commit, written while the next batch is read.
+// fold → advance the watermark → merge and close windows, a stage on each worker → one commit, written while the next batch is read.
 #ifndef WEIR_ENGINE_RUNTIME_JOB_H_
 #define WEIR_ENGINE_RUNTIME_JOB_H_
 
